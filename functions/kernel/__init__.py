@@ -1,0 +1,1 @@
+"""Functions of the kernel itself, with schedules of their own; no jobs."""

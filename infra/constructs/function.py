@@ -1,0 +1,215 @@
+"""Lambda functions: one per category and class for the jobs, and the kernel's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_lambda as lambda_
+from aws_cdk import aws_logs as logs
+from constructs import Construct
+
+from infra import local_engine
+from infra.constructs.bundle import PYTHON, FunctionCode
+from infra.constructs.queue import JobQueue
+from infra.deployment import Deployment
+from infra.names import bucket_name, bus_arn, log_group_arn, named, queue_arn, secret_arns
+
+Statement = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionClass:
+    """How jobs of one latency class run."""
+
+    name: str
+    timeout_s: int
+    batch: int
+
+
+FAST = FunctionClass("fast", timeout_s=90, batch=10)
+BULK = FunctionClass("bulk", timeout_s=900, batch=1)
+JOBS_SECRET = "jobs"
+"""Holds DATABASE_URL (the jobs' own login) and INTEGRATION_ENCRYPTION_KEY, as one JSON object."""
+ADMIN_SECRET = "admin"
+"""Holds the same and DATABASE_ADMIN_URL (DDL, roles, grants); only the kernel's provisioning and partitions read it."""
+
+
+class Function(Construct):
+    """A function, its role and its log group. The role may do what `statements` say and write its own log."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        name: str,
+        deployment: Deployment,
+        code: FunctionCode,
+        *,
+        handler: str,
+        timeout_s: int,
+        memory_mb: int,
+        environment: Mapping[str, str],
+        statements: Sequence[Statement],
+    ) -> None:
+        super().__init__(scope, f"{name}-function")
+        self.name = deployment.physical(name)
+        group = f"/aws/lambda/{self.name}"
+        log = logs.CfnLogGroup(self, "log", log_group_name=group, retention_in_days=deployment.log_days)
+        named(log, name, "log")
+        write_log = allow("WriteLog", ["logs:CreateLogStream", "logs:PutLogEvents"], [log_group_arn(self, group)])
+        self.role: iam.CfnRole = named(
+            iam.CfnRole(
+                self,
+                "role",
+                assume_role_policy_document=trust("lambda.amazonaws.com"),
+                policies=[inline("jobs", [write_log, *statements])],
+            ),
+            name,
+            "role",
+        )
+        self.function: lambda_.CfnFunction = named(
+            lambda_.CfnFunction(
+                self,
+                "function",
+                function_name=self.name,
+                runtime=f"python{PYTHON}",
+                handler=handler,
+                code=code.property,
+                layers=list(code.layers) or None,
+                architectures=[deployment.architecture],
+                timeout=timeout_s,
+                memory_size=memory_mb,
+                role=self.role.attr_arn,
+                environment=lambda_.CfnFunction.EnvironmentProperty(
+                    variables={**_environment(deployment), **code.environment, **environment}
+                ),
+                # Continuations and steps go to the function's own queues; the pipeline's hop limit is the guard.
+                recursive_loop="Allow",
+            ),
+            name,
+            "function",
+        )
+        self.function.add_resource_dependency(log)
+
+
+class JobFunction(Function):
+    """The function that runs the jobs of one category and class from their queues."""
+
+    def __init__(
+        self,
+        scope: Construct,
+        category: str,
+        kind: FunctionClass,
+        deployment: Deployment,
+        code: FunctionCode,
+        *,
+        queues: Sequence[JobQueue],
+        sends_to: Sequence[str],
+    ) -> None:
+        """`sends_to`: logical names of the queues that receive what these jobs emit with a delay."""
+        targets = sorted({deployment.physical(name) for name in sends_to} | {queue.name for queue in queues})
+        super().__init__(
+            scope,
+            f"{category}-{kind.name}",
+            deployment,
+            code,
+            handler=f"functions.{category}.handler.main",
+            timeout_s=kind.timeout_s,
+            memory_mb=deployment.bulk_memory_mb if kind is BULK else deployment.fast_memory_mb,
+            environment={
+                "CGK_CATEGORY": category,
+                "CGK_CLASS": kind.name,
+                "CGK_SECRET_ID": secret_name(deployment, JOBS_SECRET),
+                "POWERTOOLS_SERVICE_NAME": f"{category}-{kind.name}",
+                **deployment.settings,
+            },
+            statements=[
+                publish(scope, deployment),
+                read_secret(scope, deployment, JOBS_SECRET),
+                keep_payloads(deployment),
+                allow(
+                    "DrainQueues",
+                    [
+                        "sqs:ReceiveMessage",
+                        "sqs:DeleteMessage",
+                        "sqs:ChangeMessageVisibility",
+                        "sqs:GetQueueAttributes",
+                    ],
+                    [queue.queue.attr_arn for queue in queues],
+                ),
+                allow(
+                    "SendMessages",
+                    ["sqs:SendMessage", "sqs:GetQueueUrl"],
+                    [queue_arn(scope, name) for name in targets] + [queue.dead.attr_arn for queue in queues],
+                ),
+            ],
+        )
+        for queue in queues:
+            self._drain(queue, kind, deployment)
+
+    def _drain(self, queue: JobQueue, kind: FunctionClass, deployment: Deployment) -> None:
+        mapping = lambda_.CfnEventSourceMapping(
+            self,
+            f"{queue.binding.name}-mapping",
+            function_name=self.function.ref,
+            event_source_arn=queue.queue.attr_arn,
+            batch_size=kind.batch,
+            function_response_types=["ReportBatchItemFailures"],
+            scaling_config=lambda_.CfnEventSourceMapping.ScalingConfigProperty(
+                maximum_concurrency=deployment.workers(queue.binding)
+            ),
+        )
+        named(mapping, queue.binding.name, "mapping")
+
+
+def publish(scope: Construct, deployment: Deployment) -> Statement:
+    """Put events on the app's bus."""
+    return allow("Publish", ["events:PutEvents"], [bus_arn(scope, deployment.prefix)])
+
+
+def read_secret(scope: Construct, deployment: Deployment, name: str) -> Statement:
+    """Read one secret."""
+    return allow("ReadSecret", ["secretsmanager:GetSecretValue"], [secret_arns(scope, secret_name(deployment, name))])
+
+
+def keep_payloads(deployment: Deployment) -> Statement:
+    """Write and read payloads that are too large for the ledger."""
+    objects = f"arn:{cdk.Aws.PARTITION}:s3:::{bucket_name(deployment.prefix)}/payloads/*"
+    return allow("KeepPayloads", ["s3:GetObject", "s3:PutObject"], [objects])
+
+
+def secret_name(deployment: Deployment, name: str) -> str:
+    """Physical name of a secret: `cgk/jobs`."""
+    return f"{deployment.prefix}/{name}"
+
+
+def allow(sid: str, actions: Sequence[str], resources: Sequence[str]) -> Statement:
+    """One statement of a policy."""
+    return {"Sid": sid, "Effect": "Allow", "Action": list(actions), "Resource": list(resources)}
+
+
+def inline(name: str, statements: Sequence[Statement]) -> iam.CfnRole.PolicyProperty:
+    """An inline policy of a role."""
+    return iam.CfnRole.PolicyProperty(
+        policy_name=name, policy_document={"Version": "2012-10-17", "Statement": list(statements)}
+    )
+
+
+def trust(service: str) -> Statement:
+    """Who may take the role on."""
+    statement = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
+    return {"Version": "2012-10-17", "Statement": [statement]}
+
+
+def _environment(deployment: Deployment) -> dict[str, str]:
+    """What every function is told about the deployment."""
+    return {
+        "CGK_BUS": deployment.prefix,
+        "CGK_BUCKET": bucket_name(deployment.prefix),
+        "CGK_QUEUE_PREFIX": deployment.physical(""),
+        "CGK_STAGE": deployment.stage,
+        **local_engine.address(deployment),
+    }

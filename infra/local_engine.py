@@ -1,0 +1,38 @@
+"""What differs when the app is deployed to the local engine (cgk:target=engine); everything else is the same app.
+
+- Code: a stub zip, and PYTHONPATH to the checkout and to the libraries of the environment that synthesizes. The
+  engine runs functions on its own Python, of the same minor version, so no wheel for Lambda's platform would load.
+- Address: functions reach the engine by AWS_ENDPOINT_URL.
+"""
+
+from __future__ import annotations
+
+import os
+import sysconfig
+from collections.abc import Mapping
+from pathlib import Path
+
+from aws_cdk import aws_s3_assets as assets
+from constructs import Construct
+
+from infra.constructs.bundle import ROOT, FunctionCode, packaged_code
+from infra.deployment import Deployment
+
+STUB = Path(__file__).with_name("engine_stub")
+"""The zip's contents: nothing that runs."""
+
+
+def function_code(scope: Construct, deployment: Deployment) -> FunctionCode:
+    """What the functions of a stack are made of."""
+    return source_code(scope) if deployment.bundle == "source" else packaged_code(scope, deployment)
+
+
+def source_code(scope: Construct) -> FunctionCode:
+    """The checkout and the environment's libraries, by path."""
+    paths = os.pathsep.join((str(ROOT), sysconfig.get_path("purelib")))
+    return FunctionCode(assets.Asset(scope, "code", path=str(STUB)), environment={"PYTHONPATH": paths})
+
+
+def address(deployment: Deployment) -> Mapping[str, str]:
+    """Environment variables that lead a function to the AWS APIs; none on AWS."""
+    return {"AWS_ENDPOINT_URL": deployment.endpoint_url} if deployment.endpoint_url else {}

@@ -1,0 +1,46 @@
+"""One category: its queues, the functions that drain them, the rules that fill them. All derived from the registry."""
+
+from __future__ import annotations
+
+import aws_cdk as cdk
+from constructs import Construct
+
+from infra.constructs.bundle import FunctionCode
+from infra.constructs.function import BULK, FAST, FunctionClass, JobFunction
+from infra.constructs.queue import JobQueue
+from infra.constructs.routes import EventRoutes
+from infra.deployment import Deployment
+from infra.local_engine import function_code
+from shared.jobs.registry import Registry
+
+
+class CategoryStack(cdk.Stack):
+    """`<prefix>-<category>`."""
+
+    def __init__(self, scope: Construct, category: str, registry: Registry, deployment: Deployment) -> None:
+        super().__init__(scope, deployment.physical(category))
+        self.registry = registry
+        code = function_code(self, deployment)
+        queues: dict[str, JobQueue] = {}
+        for binding in registry.queues(category):
+            kind = BULK if binding.bulk else FAST
+            queues[binding.name] = JobQueue(self, binding, deployment, function_timeout_s=kind.timeout_s)
+        for kind in (FAST, BULK):
+            drained = [queue for queue in queues.values() if queue.binding.bulk == (kind is BULK)]
+            if drained:
+                self._function(category, kind, deployment, code, drained)
+        EventRoutes(self, queues, [job for job in registry if job.category == category], deployment)
+
+    def _function(
+        self, category: str, kind: FunctionClass, deployment: Deployment, code: FunctionCode, queues: list[JobQueue]
+    ) -> None:
+        emitted = {event.event_name for queue in queues for job in queue.binding.jobs for event in job.emits}
+        JobFunction(
+            self,
+            category,
+            kind,
+            deployment,
+            code,
+            queues=queues,
+            sends_to=[job.queue_name for name in emitted for job in self.registry.listeners.get(name, ())],
+        )

@@ -1,0 +1,112 @@
+"""The kernel's own functions, started by schedules: sweeper, provisioning of tenants, upkeep of partitions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_scheduler as scheduler
+from constructs import Construct
+
+from infra.constructs.function import (
+    ADMIN_SECRET,
+    JOBS_SECRET,
+    Function,
+    Statement,
+    allow,
+    inline,
+    publish,
+    read_secret,
+    secret_name,
+    trust,
+)
+from infra.deployment import Deployment
+from infra.local_engine import function_code
+from infra.names import named, queue_arn
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """A kernel function: how often it runs, how long it may, and the secret it reads."""
+
+    name: str
+    rate: str
+    timeout_s: int
+    secret: str
+
+
+# Partitions are DDL, so their upkeep needs the admin's login as provisioning does.
+KERNEL = (
+    Kernel("sweep", "rate(1 minute)", 55, JOBS_SECRET),
+    Kernel("provision", "rate(5 minutes)", 280, ADMIN_SECRET),
+    Kernel("partitions", "rate(1 day)", 280, ADMIN_SECRET),
+)
+
+
+class KernelStack(cdk.Stack):
+    """`<prefix>-kernel`."""
+
+    def __init__(self, scope: Construct, deployment: Deployment) -> None:
+        super().__init__(scope, deployment.physical("kernel"))
+        code = function_code(self, deployment)
+        functions = {
+            kernel.name: Function(
+                self,
+                f"kernel-{kernel.name}",
+                deployment,
+                code,
+                handler=f"functions.kernel.handler.{kernel.name}",
+                timeout_s=kernel.timeout_s,
+                memory_mb=deployment.fast_memory_mb,
+                environment={
+                    "CGK_CATEGORY": "kernel",
+                    "POWERTOOLS_SERVICE_NAME": f"kernel-{kernel.name}",
+                    "CGK_SECRET_ID": secret_name(deployment, kernel.secret),
+                },
+                statements=self._statements(kernel, deployment),
+            )
+            for kernel in KERNEL
+        }
+        role = self._scheduler_role(functions)
+        for kernel in KERNEL:
+            self._schedule(kernel, functions[kernel.name], role, deployment)
+
+    def _statements(self, kernel: Kernel, deployment: Deployment) -> list[Statement]:
+        statements = [read_secret(self, deployment, kernel.secret)]
+        if kernel.name == "sweep":
+            # The outbox may speak of any queue of the app.
+            queues = [queue_arn(self, deployment.physical("*"))]
+            statements += [
+                publish(self, deployment),
+                allow("SendMessages", ["sqs:SendMessage", "sqs:GetQueueUrl"], queues),
+            ]
+        return statements
+
+    def _scheduler_role(self, functions: dict[str, Function]) -> iam.CfnRole:
+        arns = [function.function.attr_arn for function in functions.values()]
+        role = iam.CfnRole(
+            self,
+            "scheduler-role",
+            assume_role_policy_document=trust("scheduler.amazonaws.com"),
+            policies=[inline("invoke", [allow("StartKernelFunctions", ["lambda:InvokeFunction"], arns)])],
+        )
+        named(role, "scheduler", "role")
+        return role
+
+    def _schedule(self, kernel: Kernel, function: Function, role: iam.CfnRole, deployment: Deployment) -> None:
+        schedule = scheduler.CfnSchedule(
+            self,
+            f"{kernel.name}-schedule",
+            name=deployment.physical(f"kernel-{kernel.name}"),
+            schedule_expression=kernel.rate,
+            flexible_time_window=scheduler.CfnSchedule.FlexibleTimeWindowProperty(mode="OFF"),
+            target=scheduler.CfnSchedule.TargetProperty(
+                arn=function.function.attr_arn,
+                role_arn=role.attr_arn,
+                input='{"scheduledAt": "<aws.scheduler.scheduled-time>"}',
+                # The next tick does what this one missed.
+                retry_policy=scheduler.CfnSchedule.RetryPolicyProperty(maximum_retry_attempts=0),
+            ),
+        )
+        named(schedule, kernel.name, "schedule")

@@ -1,0 +1,1 @@
+"""Tools for one machine: the two commands and what they stand on."""

@@ -1,0 +1,234 @@
+"""The commands and their options. Each names its function as text, so that nothing of it is imported here."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import Any, NoReturn
+from uuid import UUID
+
+from shared.cli.errors import nearest
+
+DESCRIPTION = """Background jobs of CGK: look at them, start them, see what they did.
+
+Settings come from the environment (DATABASE_URL, DATABASE_ADMIN_URL, INTEGRATION_ENCRYPTION_KEY, AWS_*, CGK_BUS,
+CGK_QUEUE_PREFIX); beside a running scripts/dev none is needed."""
+EXIT_CODES = "exit codes: 0 done, 1 the job failed or the work could not be done, 2 wrong use"
+WAIT_S = 120
+"""Seconds that --wait follows a run unless told otherwise."""
+LIMIT = 50
+UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+PAYLOAD_HELP = "a file, JSON text, or - for standard input"
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what is wrong in one sentence, and which command was perhaps meant."""
+
+    def error(self, message: str) -> NoReturn:
+        if wrong := re.search(r"invalid choice: '?([^' ]*?)'? \(", message):
+            known = [name for action in self._actions for name in (action.choices or ())]
+            there = nearest(wrong[1], known) or f"; there is {', '.join(known)}"
+            message = f"there is no {wrong[1]!r} here{there}"
+        print(f"{self.prog}: {message} (see {self.prog} --help)", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def make_parser() -> Parser:
+    """The whole command line."""
+    parser = Parser("cgk-jobs", description=DESCRIPTION, epilog=EXIT_CODES, formatter_class=_Format)
+    parser.set_defaults(json=False)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
+    _jobs(commands)
+    _sending(commands)
+    _runs(commands)
+    _dead_letters(commands)
+    _tenants(commands)
+    _upkeep(commands)
+    return parser
+
+
+class _Format(argparse.RawDescriptionHelpFormatter):
+    """Keeps the examples as they are written."""
+
+
+def _add(commands: Any, name: str, run: str, summary: str, example: str) -> Any:
+    """One command with its example; `run` is module:function below shared.cli."""
+    parser = commands.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[:1].upper()}{summary[1:]}.",
+        epilog=f"example:\n  cgk-jobs {example}",
+        formatter_class=_Format,
+    )
+    parser.set_defaults(run=f"shared.cli.{run}")
+    parser.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="print JSON with stable keys")
+    return parser
+
+
+def _group(commands: Any, name: str, summary: str, *, required: bool = True) -> Any:
+    parser = commands.add_parser(name, help=summary, description=f"{summary[:1].upper()}{summary[1:]}.")
+    return parser.add_subparsers(required=required, metavar="COMMAND", title="commands")
+
+
+def _jobs(commands: Any) -> None:
+    listing = _add(commands, "list", "jobs:list_jobs", "list the declared jobs", "list --category commerce")
+    listing.add_argument("--category", help="only this category")
+    listing.add_argument("--queue", help="only this queue, e.g. order-processing-bulk")
+    listing.add_argument("--event", help="only jobs that listen to this event")
+    show = _add(commands, "show", "jobs:show_job", "show one job's declaration", "show commerce-sync-order")
+    show.add_argument("job", metavar="JOB")
+
+
+def _sending(commands: Any) -> None:
+    example = """trigger commerce-sync-order --tenant acme --payload '{"orderId": "1001"}' --wait"""
+    trigger = _add(commands, "trigger", "sending:trigger", "send a payload straight to one job's queue", example)
+    trigger.add_argument("job", metavar="JOB")
+    example = """publish order.sync --tenant acme --payload order.json"""
+    publish = _add(
+        commands, "publish", "sending:publish", "publish an event on the bus, as an application does", example
+    )
+    publish.add_argument("event", metavar="EVENT")
+    for parser in (trigger, publish):
+        parser.add_argument("--tenant", required=True, metavar="T", help="slug or organizations.id")
+        parser.add_argument("--payload", required=True, metavar="FILE|JSON", help=PAYLOAD_HELP)
+        parser.add_argument("--key", metavar="K", help="idempotency key: the same key and payload run once")
+        parser.add_argument(
+            "--wait",
+            nargs="?",
+            type=_seconds,
+            const=WAIT_S,
+            metavar="SECONDS",
+            help=f"follow the run until it has ended, {WAIT_S} s at most; exit 1 when it is dead",
+        )
+    invoke = _add(
+        commands,
+        "invoke",
+        "invoking:invoke",
+        "run a job's sample message (events/<job>.json) through the real Lambda entry, in this process",
+        "invoke commerce-sync-order --tenant acme",
+    )
+    invoke.add_argument("job", metavar="JOB")
+    invoke.add_argument("--payload", metavar="FILE|JSON", help=f"instead of the sample's: {PAYLOAD_HELP}")
+    invoke.add_argument("--tenant", metavar="T", help="instead of the sample's tenant acme")
+
+
+def _runs(commands: Any) -> None:
+    runs = _add(commands, "runs", "runs:list_runs", "search the ledger, newest first", "runs --state dead --since 24h")
+    runs.add_argument("--job")
+    runs.add_argument("--tenant")
+    runs.add_argument(
+        "--state", help="succeeded, dead, retrying, deferred, running, continuing, skipped, duplicate, .."
+    )
+    runs.add_argument("--code", help="error code, e.g. SHOPIFY_NOT_CONNECTED")
+    runs.add_argument("--since", type=_instant, help="ISO instant (UTC unless it says otherwise) or age: 15m, 2h, 7d")
+    runs.add_argument("--until", type=_instant, help="the same, exclusive")
+    runs.add_argument("--correlation", metavar="ID", help="all runs of one chain")
+    runs.add_argument("--limit", type=_positive, default=LIMIT, help=f"runs per page, {LIMIT}")
+    runs.add_argument("--after", metavar="PLACE", help="continue after a page: its `next`")
+    runs.add_argument("--count", action="store_true", help="count by job and state instead of listing")
+    inner = runs.add_subparsers(metavar="COMMAND", title="commands for one run")
+    show = _add(inner, "show", "runs:show_run", "show one run with its timeline", "runs show 0197f3a2-...")
+    show.add_argument("id", metavar="ID", type=_uuid)
+    show.add_argument(
+        "--payload",
+        action="store_true",
+        dest="open_payload",
+        help="open the sealed payload too; it holds personal data",
+    )
+    cancel = _add(
+        inner, "cancel", "runs:cancel_run", "ask a run to stop at its next checkpoint", "runs cancel 0197f3a2-..."
+    )
+    cancel.add_argument("id", metavar="ID", type=_uuid)
+
+
+def _dead_letters(commands: Any) -> None:
+    inner = _group(commands, "dlq", "look at dead-letter queues and send messages back")
+    listing = _add(
+        inner, "list", "dlq:list_letters", "count dead letters, or list one queue's", "dlq list order-processing"
+    )
+    listing.add_argument("queue", metavar="QUEUE", nargs="?")
+    redrive = _add(
+        inner,
+        "redrive",
+        "dlq:redrive",
+        "send dead letters back to the queue of their job; their runs begin anew",
+        "dlq redrive order-processing --code SHOPIFY_UNAVAILABLE --dry-run",
+    )
+    redrive.add_argument("queue", metavar="QUEUE")
+    redrive.add_argument("--dry-run", action="store_true", help="only say what would go where")
+    for parser in (listing, redrive):
+        parser.add_argument("--code", help="only this error code")
+        parser.add_argument("--job", help="only this job")
+        parser.add_argument("--tenant", help="only this tenant")
+        parser.add_argument("--limit", type=_positive, default=1000, help="messages at most, 1000")
+
+
+def _tenants(commands: Any) -> None:
+    inner = _group(commands, "tenants", "list, add, provision, suspend tenants")
+    _add(inner, "list", "tenants:list_tenants", "list the tenants", "tenants list")
+    add = _add(
+        inner, "add", "tenants:add", "make a tenant with its schema, role and tables", "tenants add acme --name Acme"
+    )
+    add.add_argument("slug", metavar="SLUG")
+    add.add_argument("--name", required=True)
+    add.add_argument("--status", choices=("onboarding", "active", "suspended"), default="active")
+    summary = "give tenants that the applications made their schema, role and tables"
+    provision = _add(inner, "provision", "tenants:provision", summary, "tenants provision")
+    provision.add_argument("slug", metavar="SLUG", nargs="?")
+    for name, summary in (
+        ("suspend", "stop a tenant's jobs: runs are skipped"),
+        ("activate", "let a tenant's jobs run"),
+    ):
+        change = _add(inner, name, f"tenants:{name}", summary, f"tenants {name} acme")
+        change.add_argument("slug", metavar="SLUG")
+
+
+def _upkeep(commands: Any) -> None:
+    inner = _group(commands, "db", "migrate the database, let the jobs log in")
+    summary = "bring the database to what the jobs need; adds only, drops nothing"
+    migrate = _add(inner, "migrate", "database:migrate", summary, "db migrate --plan")
+    migrate.add_argument("--plan", action="store_true", help="only say what would be done")
+    migrate.add_argument("--sql", action="store_true", help="show the statements too")
+    summary = "let the role of DATABASE_URL log in with the password that stands there"
+    login = _add(inner, "login", "database:login", summary, "db login")
+    for parser in (migrate, login):
+        parser.add_argument("--login-role", default="cgk_jobs", metavar="NAME", help="role of the jobs, cgk_jobs")
+    summary = "check everything that the jobs stand on; exit 1 when there is a problem"
+    _add(commands, "doctor", "doctor:doctor", summary, "doctor")
+
+
+# Types of options.
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 24 * 3600:
+        raise argparse.ArgumentTypeError("between 0 and 86400 seconds")
+    return value
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return value
+
+
+def _uuid(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no run's id; `cgk-jobs runs` lists them") from None
+
+
+def _instant(text: str) -> datetime:
+    """An ISO instant, or an age before now such as 90s, 15m, 2h, 7d."""
+    if age := re.fullmatch(r"(\d+)([smhd])", text):
+        return datetime.now(UTC) - timedelta(**{UNITS[age[2]]: int(age[1])})
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither an ISO instant nor an age like 15m, 2h, 7d") from None
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)

@@ -1,0 +1,32 @@
+-- Rows of shared tables that belong to a tenant. A fence is a condition that every row must meet which a tenant's role reads
+-- or writes; nobody else is affected. An unset tenant id fences off everything.
+
+-- fence organizations
+id = NULLIF(current_setting('cgk.tenant_id', true), '')::uuid;
+
+-- fence user_organizations
+organization_id = NULLIF(current_setting('cgk.tenant_id', true), '')::uuid;
+
+-- fence users
+EXISTS (
+    SELECT 1 FROM user_organizations m
+    WHERE m.user_id = users.id AND m.organization_id = NULLIF(current_setting('cgk.tenant_id', true), '')::uuid
+);
+
+-- fence creator_brand_memberships
+organization_id = NULLIF(current_setting('cgk.tenant_id', true), '')::uuid;
+
+-- fence creators
+EXISTS (
+    SELECT 1 FROM creator_brand_memberships m
+    WHERE m.creator_id = creators.id AND m.organization_id = NULLIF(current_setting('cgk.tenant_id', true), '')::uuid
+);
+
+-- fence creator_balance_transactions
+brand_id = NULLIF(current_setting('cgk.tenant_id', true), '')::uuid;
+
+-- fence shopify_app_installations
+organization_id = NULLIF(current_setting('cgk.tenant_id', true), '')::uuid;
+
+-- fence platform_webhooks
+tenant_id = NULLIF(current_setting('cgk.tenant_id', true), '')::uuid;

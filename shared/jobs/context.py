@@ -1,0 +1,142 @@
+"""What a handler sees: its ports. Everything a job may do to the outside goes through `ctx`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Protocol
+from uuid import UUID
+
+from shared.events.base import Event, Payload
+from shared.jobs.declaration import Delivery
+
+if TYPE_CHECKING:
+    from shared.integrations.http import Http  # it imports the errors of this package
+
+Row = dict[str, Any]
+Isolation = Literal["read committed", "repeatable read", "serializable"]
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """A tenant as the platform knows it. `slug` names its schema and role, `organization_id` is organizations.id."""
+
+    slug: str
+    organization_id: UUID
+    status: Literal["onboarding", "active", "suspended"]
+
+
+class Session(Protocol):
+    """One open transaction as the tenant: its role, its schema first in the search path, a statement timeout.
+
+    SQL is a whole statement with named parameters (%(name)s); lists go through unnest or = ANY.
+    """
+
+    def execute(self, sql: str, params: dict[str, Any] | None = None) -> int:
+        """Run a statement; the number of rows it touched."""
+
+    def all(self, sql: str, params: dict[str, Any] | None = None) -> list[Row]:
+        """All rows as dicts."""
+
+    def one(self, sql: str, params: dict[str, Any] | None = None) -> Row | None:
+        """The first row, None when there is none."""
+
+    def value(self, sql: str, params: dict[str, Any] | None = None) -> Any:
+        """First column of the first row, None when there is no row."""
+
+    def copy_in(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """COPY rows into a table of the tenant's schema."""
+
+    def lock(self, key: str) -> None:
+        """Advisory lock until the transaction ends; `key` starts with the module's word."""
+
+    def emit(self, event: Event, *, key: str | None = None, delay_s: float = 0) -> None:
+        """Publish `event` when THIS transaction commits. `key`: two emissions with one key start each listener
+        once. `delay_s`: 0..900, then the message goes to each listening job's queue instead of the bus."""
+
+    def emit_many(self, events: Sequence[tuple[Event, str | None]]) -> None:
+        """Publish many (event, key) pairs in one statement."""
+
+    def again(self, payload: Payload, *, delay_s: float = 0, key: str | None = None) -> None:
+        """A new message to this job only, straight to its queue, when THIS transaction commits: steps, polls."""
+
+
+class JobContext(Protocol):
+    """One run of one job for one tenant."""
+
+    @property
+    def job_id(self) -> str: ...
+    @property
+    def tenant(self) -> Tenant: ...
+    @property
+    def run_id(self) -> UUID: ...
+    @property
+    def delivery(self) -> Delivery: ...
+    @property
+    def correlation_id(self) -> str: ...
+    @property
+    def attempt(self) -> int:
+        """1 for the first attempt."""
+
+    @property
+    def last_attempt(self) -> bool:
+        """Whether a transient error would now be the end."""
+
+    @property
+    def cursor(self) -> Any:
+        """What the former leg gave to continue_from; None on the first leg."""
+
+    @property
+    def log(self) -> logging.LoggerAdapter[logging.Logger]: ...
+    @property
+    def http(self) -> Http:
+        """HTTP port; refuses to be used while a session is open."""
+
+    def secret(self, name: str) -> str:
+        """A platform secret such as INTEGRATION_ENCRYPTION_KEY; never log it."""
+
+    def setting(self, name: str, default: str | None = None) -> str | None:
+        """A plain setting of the environment, e.g. SHOPIFY_BASE_URL."""
+
+    def now(self) -> datetime:
+        """The clock, UTC; tests can move it."""
+
+    def sleep(self, seconds: float) -> None:
+        """Wait inside the run (short vendor throttles only); tests move the clock instead."""
+
+    def remaining_s(self) -> float:
+        """Seconds of work left before the run must checkpoint or end (job timeout and Lambda's end, less 15 s)."""
+
+    def cancelled(self) -> bool:
+        """Whether someone asked this run to stop (read from the ledger, at most every few seconds)."""
+
+    def progress(self, done: int, total: int | None = None) -> None:
+        """Show progress in the ledger; cheap, written with the next transaction."""
+
+    def tenant_session(
+        self,
+        *,
+        read_only: bool = False,
+        isolation: Isolation = "read committed",
+        statement_timeout_s: float | None = None,
+    ) -> AbstractContextManager[Session]:
+        """A transaction of the tenant; commits at the end of the block (a checkpoint), rolls back on an exception."""
+
+    def final_session(self, *, isolation: Isolation = "read committed") -> AbstractContextManager[Session]:
+        """The settling transaction: commits together with the run's end. Afterwards the handler may only return.
+
+        The block's end leaves the transaction open; the pipeline adds the run's result and commits when the handler
+        has returned, so result, last writes and events stand or fall together.
+        """
+
+    def emit(self, event: Event, *, key: str | None = None, delay_s: float = 0) -> None:
+        """Publish `event` when the run settles as succeeded."""
+
+    def again(self, payload: Payload, *, delay_s: float = 0, key: str | None = None) -> None:
+        """A message to this job only, when the run settles as succeeded."""
+
+    def continue_from(self, cursor: Any) -> NoReturn:
+        """End this leg: commit `cursor` (JSON, 64 KiB); a new message of the same run goes on, with fresh attempts."""

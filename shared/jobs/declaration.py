@@ -1,0 +1,220 @@
+"""What a job declares. Everything else (rule, queue binding, sample event, CLI, docs) derives from it.
+
+@job("commerce-sync-order", on=OrderSync, queue=ORDER_PROCESSING, emits=(OrderCreated,), timeout_s=60,
+     retry=Retry(attempts=5, factor=2, min_s=2, max_s=60), key=lambda p, m: payload_hash(p) + window(m, 60))
+def sync_order(ctx: JobContext, payload: OrderSync) -> SyncOrderResult: ...
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import re
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel
+from pydantic_core import to_json
+
+from shared.events.base import Event, Payload
+from shared.jobs.queues import FAST_TIMEOUT_S, Queue
+
+if typing.TYPE_CHECKING:
+    from shared.jobs.context import JobContext
+
+P = TypeVar("P", bound=Payload)
+R = TypeVar("R", bound=BaseModel)
+
+Tenants = Literal["active", "any", "system"]
+"""Whom a job serves: active tenants, tenants in any status, or the platform itself."""
+
+MAX_TIMEOUT_S = 840
+"""Longest job in seconds: Lambda's 900 s less room to settle; longer work continues with ctx.continue_from."""
+MAX_AGE_S = 24 * 3600
+"""A message older than this many seconds ends dead with EXPIRED unless the job declares another age."""
+
+MAX_HOPS = 100
+"""Messages in a causal chain before it counts as a loop; a job whose steps legitimately chain longer declares more."""
+
+
+class DeclarationError(ValueError):
+    """A declaration that cannot work; the sentence says how to mend it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Waits between attempts: w(n) = min(max_s, min_s * factor^(n-1)) after attempt n, then full jitter in [w/2, w].
+
+    Retry(attempts=5, factor=2, min_s=2, max_s=60): 2, 4, 8, 16 s before jitter, then dead.
+    """
+
+    attempts: int = 3
+    factor: float = 2
+    min_s: float = 1
+    max_s: float = 60
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.attempts <= 10:
+            raise DeclarationError(f"Retry.attempts={self.attempts} must be within 1..10")
+        if not 1 <= self.factor <= 10:
+            raise DeclarationError(f"Retry.factor={self.factor} must be within 1..10")
+        if not 0 < self.min_s <= self.max_s <= 3600:
+            raise DeclarationError(f"Retry needs 0 < min_s ({self.min_s}) <= max_s ({self.max_s}) <= 3600")
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What a key function may know of a message besides its payload; the same over redelivery, relay and replay."""
+
+    id: str
+    """Event id: the publisher's key, else the outbox's or EventBridge's id, else the SQS message id."""
+    sent_at: datetime
+    """Publishing time, UTC."""
+    tick: datetime | None = None
+    """Scheduled instant of a cron, UTC; None for events."""
+
+
+@dataclass(frozen=True)
+class Job(Generic[P, R]):
+    """One declared job. Built by `job`, found by the registry's package scan."""
+
+    id: str
+    handler: Callable[[JobContext, P], R]
+    payload: type[P]
+    result: type[R]
+    on: tuple[type[Event], ...]
+    queue: Queue
+    emits: tuple[type[Event], ...]
+    retry: Retry
+    timeout_s: int
+    key: Callable[[P, Delivery], str]
+    tenants: Tenants
+    max_age_s: int
+    max_hops: int
+    tenant_cap: int | None
+    module: str = field(compare=False)
+
+    @property
+    def category(self) -> str:
+        """The package below `functions` that holds the job."""
+        return self.module.split(".")[1]
+
+    @property
+    def bulk(self) -> bool:
+        """Whether the job runs in the bulk function."""
+        return self.timeout_s > FAST_TIMEOUT_S
+
+    @property
+    def queue_name(self) -> str:
+        """Logical name of the SQS queue: `<queue>` or `<queue>-bulk`."""
+        return f"{self.queue.name}-bulk" if self.bulk else self.queue.name
+
+    @property
+    def summary(self) -> str:
+        """First line of the handler's docstring."""
+        return (inspect.getdoc(self.handler) or "").split("\n", 1)[0]
+
+    def __call__(self, ctx: JobContext, payload: P) -> R:
+        return self.handler(ctx, payload)
+
+
+def job(
+    id: str,
+    *,
+    on: type[Event] | tuple[type[Event], ...],
+    queue: Queue,
+    emits: tuple[type[Event], ...] = (),
+    retry: Retry | None = None,
+    timeout_s: int = 60,
+    key: Callable[[Any, Delivery], str] | None = None,
+    tenants: Tenants = "active",
+    max_age_s: int = MAX_AGE_S,
+    max_hops: int = MAX_HOPS,
+    tenant_cap: int | None = None,
+) -> Callable[[Callable[[JobContext, P], R]], Job[P, R]]:
+    """Declare a function as the job `id`. Refuses what cannot work, with a sentence that says how to mend it."""
+    events = on if isinstance(on, tuple) else (on,)
+    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)+", id):
+        raise DeclarationError(f"{id}: a job id is lower-case kebab with at least two words")
+    if not 1 <= timeout_s <= MAX_TIMEOUT_S:
+        raise DeclarationError(
+            f"{id}: timeout_s={timeout_s} exceeds {MAX_TIMEOUT_S}; split the work with ctx.continue_from"
+        )
+    if max_age_s <= timeout_s:
+        raise DeclarationError(f"{id}: max_age_s={max_age_s} is not above timeout_s; no message would ever be retried")
+    if tenant_cap is not None and not 1 <= tenant_cap < queue.tenant_cap:
+        raise DeclarationError(
+            f"{id}: tenant_cap={tenant_cap} does nothing beside the queue's {queue.tenant_cap}; give a smaller one"
+        )
+    for event in events:
+        if "event_name" not in vars(event):
+            raise DeclarationError(f"{id}: {event.__name__} names no event; give it name= in its class statement")
+
+    def declare(handler: Callable[[JobContext, P], R]) -> Job[P, R]:
+        payload, result = _signature(id, handler)
+        for event in events:
+            if not issubclass(event, payload):
+                raise DeclarationError(
+                    f"{id}: {event.__name__} is no {payload.__name__}; the handler's payload must fit `on`"
+                )
+        if not inspect.getdoc(handler):
+            raise DeclarationError(f"{id}: the handler needs a docstring; its first line is the job's description")
+        return Job(
+            id=id,
+            handler=handler,
+            payload=payload,
+            result=result,
+            on=events,
+            queue=queue,
+            emits=emits,
+            retry=retry or Retry(),
+            timeout_s=timeout_s,
+            key=key or event_id,
+            tenants=tenants,
+            max_age_s=max_age_s,
+            max_hops=max_hops,
+            tenant_cap=tenant_cap,
+            module=handler.__module__,
+        )
+
+    return declare
+
+
+def _signature(id: str, handler: Callable[..., Any]) -> tuple[Any, Any]:
+    hints = typing.get_type_hints(handler, globalns={**vars(inspect.getmodule(handler) or typing), **_late_names()})
+    names = list(inspect.signature(handler).parameters)
+    if len(names) != 2 or names[0] != "ctx":
+        raise DeclarationError(f"{id}: the handler takes (ctx, payload), not ({', '.join(names)})")
+    payload, result = hints.get(names[1]), hints.get("return")
+    if not (isinstance(payload, type) and issubclass(payload, Payload)):
+        raise DeclarationError(f"{id}: annotate {names[1]} with a Payload model")
+    if not (isinstance(result, type) and issubclass(result, BaseModel)):
+        raise DeclarationError(f"{id}: the result must be a pydantic model, not {result!r}")
+    return payload, result
+
+
+def _late_names() -> Mapping[str, Any]:
+    from shared.jobs.context import JobContext  # context imports this module
+
+    return {"JobContext": JobContext}
+
+
+# Building blocks of run keys: pure functions of payload and delivery.
+
+
+def event_id(payload: Payload, delivery: Delivery) -> str:
+    """The event's own id: one run per published event."""
+    return delivery.id
+
+
+def payload_hash(payload: Payload) -> str:
+    """SHA-256 (hex) of the canonical JSON of the validated payload: one run per content."""
+    return hashlib.sha256(to_json(dict(sorted(payload.wire().items())))).hexdigest()
+
+
+def window(delivery: Delivery, seconds: int) -> str:
+    """Text that changes every `seconds` of publishing time: bursts within one window share a key."""
+    return f"@{int(delivery.sent_at.timestamp()) // seconds * seconds}"

@@ -1,0 +1,136 @@
+"""Step 1, parse: an SQS record becomes a Message, or a verdict.
+
+Three forms arrive: the bus rule's {job, event, id, source, time, payload}, and straight from a publisher
+{"job": id, "payload": {...}} or {"event": name, "payload": {...}} with an optional idempotencyKey.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from shared.jobs.messages import OWN_SOURCE, Dead, Defer, Leg, Message, Record, Refused
+from shared.jobs.registry import AnyJob, Registry
+
+UNKNOWN_JOB_GRACE = timedelta(minutes=15)
+"""A deploy may be halfway: the job of a message may be known to the next version of this function."""
+UNKNOWN_JOB_RETRY_S = 30
+MAX_KEY = 512
+"""Characters of a publisher's own key; a longer one is refused."""
+
+
+class _Malformed(ValueError):
+    """The body cannot be read; the text says what was wrong, never what was in it."""
+
+
+def parse(records: Iterable[Record], registry: Registry, now: datetime) -> tuple[list[Message], list[Refused]]:
+    """Takes: raw records. Gives: messages for known jobs.
+
+    Verdicts: Dead MALFORMED_MESSAGE (broken JSON, wrong form), Defer then Dead UNKNOWN_JOB.
+    Why first: nothing else can be decided before the job is known.
+    """
+    messages: list[Message] = []
+    refused: list[Refused] = []
+    for record in records:
+        try:
+            messages.extend(_read(record, registry))
+        except _Malformed as error:
+            refused.append(Refused(record, Dead("MALFORMED_MESSAGE", str(error))))
+        except LookupError as error:
+            refused.append(Refused(record, _unknown(record, str(error.args[0]), now)))
+    return messages, refused
+
+
+def _unknown(record: Record, what: str, now: datetime) -> Dead | Defer:
+    if now - record.sent_at < UNKNOWN_JOB_GRACE:
+        return Defer(UNKNOWN_JOB_RETRY_S, "UNKNOWN_JOB", what)
+    return Dead("UNKNOWN_JOB", what)
+
+
+def _read(record: Record, registry: Registry) -> list[Message]:
+    try:
+        body = json.loads(record.body)
+    except (ValueError, RecursionError) as error:
+        raise _Malformed("the body is no JSON") from error
+    if not isinstance(body, dict) or not isinstance(body.get("payload"), dict):
+        raise _Malformed("the body must be an object with an object member `payload`")
+    meta = body["payload"].get("_meta")
+    if meta is not None and not isinstance(meta, dict):
+        raise _Malformed("`_meta` must be an object")
+    return [_message(record, body, meta or {}, job) for job in _jobs(record, body, registry)]
+
+
+def _jobs(record: Record, body: Mapping[str, Any], registry: Registry) -> list[AnyJob]:
+    job_id, event = body.get("job"), body.get("event")
+    if isinstance(job_id, str):
+        job = registry.jobs.get(job_id)
+        if job is None:
+            raise LookupError(f"job {job_id[:80]!r} is not declared here")
+        return [job]
+    if not isinstance(event, str):
+        raise _Malformed("the body names neither `job` nor `event`")
+    jobs = [job for job in registry.listeners.get(event, ()) if job.queue_name == record.queue]
+    if len(jobs) > 1:
+        names = ", ".join(job.id for job in jobs)
+        raise _Malformed(
+            f"event {event[:80]!r} has several jobs on this queue ({names}); publish it to the bus, or name a job"
+        )
+    if not jobs:
+        raise LookupError(f"no job of queue {record.queue} listens to event {event[:80]!r}")
+    return jobs
+
+
+def _message(record: Record, body: Mapping[str, Any], meta: Mapping[str, Any], job: AnyJob) -> Message:
+    source = body.get("source") if isinstance(body.get("source"), str) else "sqs"
+    assert isinstance(source, str)
+    own = source == OWN_SOURCE
+    outside_key = body.get("idempotencyKey")
+    if outside_key is not None and not (isinstance(outside_key, str) and 0 < len(outside_key) <= MAX_KEY):
+        raise _Malformed(f"idempotencyKey must be text of 1..{MAX_KEY} characters")
+    key = _text(meta, "key") or outside_key
+    event_id = key or _text(meta, "id") or _text(body, "id") or record.message_id
+    return Message(
+        record=record,
+        job=job,
+        event=body.get("event") if isinstance(body.get("event"), str) else None,
+        payload={name: value for name, value in body["payload"].items() if name != "_meta"},
+        id=event_id,
+        sent_at=_instant(meta.get("sentAt") or body.get("time"), record.sent_at),
+        source=source,
+        correlation_id=_text(meta, "correlationId") or event_id,
+        causation_id=_text(meta, "causationId"),
+        hops=meta["hops"] if isinstance(meta.get("hops"), int) and meta["hops"] >= 0 else 0,
+        explicit_key=bool(meta.get("explicitKey")) or (key is not None and not own),
+        leg=_leg(meta.get("run")),
+    )
+
+
+def _text(members: Mapping[str, Any], name: str) -> str | None:
+    value = members.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_KEY:
+        raise _Malformed(f"`{name}` must be text of 1..{MAX_KEY} characters")
+    return value
+
+
+def _instant(value: Any, fallback: datetime) -> datetime:
+    if not isinstance(value, str):
+        return fallback
+    try:
+        instant = datetime.fromisoformat(value)
+    except ValueError:
+        return fallback
+    return instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
+
+
+def _leg(value: Any) -> Leg | None:
+    if value is None:
+        return None
+    try:
+        return Leg(UUID(value["id"]), int(value["seq"]))
+    except (TypeError, KeyError, ValueError, AttributeError) as error:
+        raise _Malformed("`_meta.run` must hold id and seq") from error

@@ -1,0 +1,229 @@
+"""THE ORDER of the steps of one delivery, and nothing else. The same code under Lambda, on the local engine, in tests.
+
+1 parse      envelope.py     record -> Message           broken JSON, unknown job
+2 admit      admission.py    Message -> Admitted         payload, tenant, loop
+3 claim      claims.py       Admitted -> Run             done before, running elsewhere, an older leg
+4 (order)    SQS fair queues by tenant; nothing to do here
+5 execute    execution.py    Run -> Outcome              handler, sessions, timer
+6 settle     settlement.py   Outcome -> ledger, outbox   fence
+7 relay      outbox.py       committed rows -> bus, queues
+8 answer     replies.py      verdicts -> visibility, partial batch response
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import psycopg
+
+from shared.jobs import failures, settlement, slots
+from shared.jobs.admission import Tenants, admit
+from shared.jobs.claims import Claimed, claim, wanted_slots
+from shared.jobs.envelope import parse
+from shared.jobs.errors import LeaseLost
+from shared.jobs.execution import Workshop, execute
+from shared.jobs.heartbeat import Heartbeat
+from shared.jobs.logs import log
+from shared.jobs.messages import Acknowledge, Admitted, Defer, Message, Outcome, Outgoing, Record, Refused, Run
+from shared.jobs.payloads import KEEP_SUCCEEDED_DAYS, Blobs, SealedPayload, seal_payload
+from shared.jobs.ports import LambdaContext, Queues
+from shared.jobs.replies import answer, extend_visibility
+from shared.jobs.slots import Slot, SlotRows
+
+LEASE_MARGIN_S = 10
+"""A fast invocation's leases and visibility end this many seconds after Lambda must have stopped it."""
+BULK_LEASE_S = 120
+"""Lease and visibility of a bulk run, renewed by the heartbeat: a killed worker's message is soon back."""
+START_MARGIN_S = 5
+"""A run is begun only while its timeout plus this many seconds remain."""
+HANDED_BACK_S = 1.0
+
+logger = logging.getLogger("cgk.jobs")
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """One Lambda environment's pipeline. `bulk`: batch of one, with heartbeat."""
+
+    shop: Workshop
+    queues: Queues
+    tenants: Tenants
+    blobs: Blobs
+    bulk: bool
+    database_url: str = field(repr=False)
+    slot_rows: SlotRows = field(default_factory=SlotRows, compare=False)
+    report: Callable[[Outcome | Refused], None] = log
+
+    def handle(self, records: Sequence[Record], context: LambdaContext) -> dict[str, list[dict[str, str]]]:
+        """Deliver a batch; Lambda's partial batch response."""
+        return _Invocation(self, records, context).handle()
+
+
+@dataclass
+class _Invocation:
+    """One batch on its way through the steps; `returned` fills as verdicts fall, `outcomes` with the runs that opened
+    no session and are settled together at the end."""
+
+    pipe: Pipeline
+    records: Sequence[Record]
+    context: LambdaContext
+    owner: UUID = field(default_factory=uuid4)
+    returned: list[tuple[Record, Defer, Message | None]] = field(default_factory=list)
+    outcomes: list[Outcome] = field(default_factory=list)
+    finished: set[str] = field(default_factory=set)
+    slots: set[Slot] = field(default_factory=set)
+
+    def handle(self) -> dict[str, list[dict[str, str]]]:
+        lease_s = self._lease_s()
+        extend_visibility(self.pipe.queues, self.records, round(lease_s))
+        try:
+            self.pipe.shop.connections.begin_invocation()
+            self._deliver(lease_s)
+        except (psycopg.OperationalError, psycopg.InterfaceError):
+            # Nothing was counted for what is not settled: the whole rest goes back and finds its claim later.
+            logger.exception("database unreachable; handing the batch back")
+            self.pipe.shop.connections.discard()
+            self._return_rest("DATABASE_UNREACHABLE")
+        return answer(self.pipe.queues, self.returned)
+
+    def _deliver(self, lease_s: float) -> None:
+        now = self.pipe.shop.clock.now()
+        messages, malformed = parse(self.records, self.pipe.shop.registry, now)
+        admitted, refused = admit(messages, self.pipe.tenants, now)
+        self._refuse([*malformed, *refused])
+        first, doubled = _distinct(admitted)
+        self.pipe.slot_rows.ensure(self.pipe.shop.connections.get(), wanted_slots(first))
+        claimed = self._claim(first, lease_s, take_over=False)
+        self._refuse([*claimed.refused, *doubled])
+        for run in claimed.runs:
+            self._execute(run)
+        for item in claimed.crashed:
+            again = self._claim([item], lease_s, take_over=True)
+            self._refuse(again.refused)
+            for run in again.runs:
+                self._execute(run, alone=True)
+        self._settle(self.outcomes)
+        slots.free(self.pipe.shop.connections.get(), self.slots, self.owner)
+
+    # Steps 3, 5, 6, 7 for this batch.
+
+    def _claim(self, items: Sequence[Admitted], lease_s: float, *, take_over: bool) -> Claimed:
+        now = self.pipe.shop.clock.now()
+        claimed = claim(
+            self.pipe.shop.connections.get(),
+            [(item, self._seal(item.message.body(), item.tenant.slug)) for item in items],
+            owner=self.owner,
+            now=now,
+            lease_until=now + timedelta(seconds=lease_s),
+            take_over=take_over,
+            keep_days=KEEP_SUCCEEDED_DAYS,
+            rng=self.pipe.shop.rng,
+        )
+        self.slots.update(claimed.slots)
+        return claimed
+
+    def _execute(self, run: Run, *, alone: bool = False) -> None:
+        if self._remaining_s() < run.job.timeout_s + START_MARGIN_S and not self.pipe.bulk:
+            self.outcomes.append(Outcome(run, Defer(HANDED_BACK_S, "HANDED_BACK"), 0))
+            return
+        try:
+            with self._heartbeat(run):
+                outcome = execute(run, self.pipe.shop, self._remaining_s)
+        except LeaseLost:
+            logger.warning("lease lost", extra={"job": run.job.id, "run": str(run.run_id)})
+            self._return(run.message.record, Defer(BULK_LEASE_S, "LEASE_LOST"), run.message)
+            return
+        if outcome.settled:
+            self._finish(outcome)
+            self.pipe.shop.relay.send(self.pipe.shop.connections.get(), outcome.outgoing)
+        elif alone or outcome.touched:
+            self._settle([outcome])
+        else:
+            self.outcomes.append(outcome)
+
+    def _settle(self, ended: Sequence[Outcome]) -> None:
+        if not ended:
+            return
+        conn, now = self.pipe.shop.connections.get(), self.pipe.shop.clock.now()
+        keyring = self.pipe.shop.keyring
+        outcomes = [settlement.with_endings(outcome, now) for outcome in ended]
+        owned = settlement.settle(conn, outcomes, owner=self.owner, keyring=keyring, now=now)
+        rows: list[Outgoing] = []
+        for outcome in outcomes:
+            if outcome.run.run_id in owned:
+                self._finish(outcome)
+                rows += outcome.outgoing
+            else:
+                self._return(outcome.run.message.record, Defer(BULK_LEASE_S, "LEASE_LOST"), outcome.run.message)
+        self.pipe.shop.relay.send(conn, rows)
+
+    def _refuse(self, refused: Iterable[Refused]) -> None:
+        """Verdicts from before the claim: what ends gets its trace in the ledger, what returns is only handed back."""
+        ended: list[Refused] = []
+        for item in refused:
+            if isinstance(item.verdict, Defer):
+                self._return(item.record, item.verdict, item.message)
+            else:
+                ended.append(item)
+        if not ended:
+            return
+        conn, shop = self.pipe.shop.connections.get(), self.pipe.shop
+        sealed = [(item, self._keep(item)) for item in ended]
+        letters = settlement.refuse(conn, sealed, keyring=shop.keyring, now=shop.clock.now())
+        for item in ended:
+            self.finished.add(item.record.message_id)
+            self.pipe.report(item)
+        self.pipe.shop.relay.send(conn, letters)
+
+    # Small parts.
+
+    def _seal(self, body: str, tenant: str) -> SealedPayload:
+        return seal_payload(body, tenant, self.pipe.shop.keyring, self.pipe.blobs)
+
+    def _keep(self, item: Refused) -> SealedPayload:
+        """The body of what may be replayed; a duplicate's stands with the run that it repeats."""
+        if isinstance(item.verdict, Acknowledge) and not item.skipped:
+            return SealedPayload(None, None)
+        return self._seal(item.message.body() if item.message else item.record.body, item.tenant)
+
+    def _remaining_s(self) -> float:
+        return self.context.get_remaining_time_in_millis() / 1000
+
+    def _lease_s(self) -> float:
+        return BULK_LEASE_S if self.pipe.bulk else self._remaining_s() + LEASE_MARGIN_S
+
+    def _heartbeat(self, run: Run) -> Heartbeat:
+        return Heartbeat(run, self.pipe.queues, self.pipe.database_url, BULK_LEASE_S, enabled=self.pipe.bulk)
+
+    def _finish(self, outcome: Outcome) -> None:
+        record = outcome.run.message.record
+        self.finished.add(record.message_id)
+        if isinstance(outcome.ending, Defer):
+            self._return(record, outcome.ending, outcome.run.message)
+        self.pipe.report(outcome)
+
+    def _return(self, record: Record, verdict: Defer, message: Message | None) -> None:
+        self.finished.add(record.message_id)
+        self.returned.append((record, verdict, message))
+
+    def _return_rest(self, code: str) -> None:
+        rng = self.pipe.shop.rng
+        for record in self.records:
+            if record.message_id not in self.finished:
+                delay = failures.hand_back_delay(record.receive_count, rng)
+                self._return(record, Defer(delay, code), None)
+
+
+def _distinct(admitted: Sequence[Admitted]) -> tuple[list[Admitted], list[Refused]]:
+    """Two messages of one batch with one key: the first runs, the second looks again a little later."""
+    seen: dict[tuple[str, str, str], Admitted] = {}
+    doubled: list[Refused] = []
+    for item in admitted:
+        key = (item.message.job.id, item.tenant.slug, item.key)
+        if seen.setdefault(key, item) is not item:
+            doubled.append(Refused(item.message.record, Defer(HANDED_BACK_S, "BUSY"), item.message, item.tenant.slug))
+    return list(seen.values()), doubled
