@@ -6,7 +6,8 @@ A contract names its event once, in the class statement:
 
 `from_apps`: applications publish it (so a listener needs no publishing job). `to_apps`: applications listen to it
 (so an emitting job needs no listening job). On the wire names are camelCase and `tenantId` stands beside the fields;
-the pipeline takes it out before the model sees the payload. Unknown fields are ignored, wrong types refused; a null member counts as absent (the pipeline leaves it out).
+the pipeline takes it out before the model sees the payload. Unknown fields are ignored, wrong types
+refused; a null member counts as absent (the pipeline leaves it out).
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ START_WINDOW_S = 3600
 """Equal messages within one hour are one message."""
 
 MAX_HOPS = 20_000
-"""Messages in the chain of one run: 400 slices, each exported at most thrice with up to 75 polls, shared by 2 chains."""
+"""Messages in the chain of one run: 400 slices of up to 3 exports with some 75 polls each, shared by 2 chains."""
 
 Step = Callable[[JobContext, OrderSyncBatch, Slice, Shopify], SyncOrderBatchResult]
 
