@@ -14,15 +14,20 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from scripts.local import DEV, ROOT, LocalError, engine, platform, postgres, reload
+from rich.console import Console
+
+from scripts.local import DEV, ROOT, LocalError, chaos, deploy, engine, fakes, platform, postgres, reload, tenants
+from scripts.local.story import Story
 
 KEY_FILE = DEV / "encryption-key"
+ENV_FILE = DEV / "env"
 
 
 def main(arguments: Sequence[str]) -> int:
     """0 when all is well, 1 with one sentence on stderr when something of the machine is in the way."""
     parser = argparse.ArgumentParser(prog="scripts/dev", description=__doc__)
     parser.add_argument("--once", action="store_true", help="end when everything is up")
+    parser.add_argument("--chaos", action="store_true", help="kill a worker with -9 three times during the import")
     parser.add_argument("--fresh", action="store_true", help="start over: forget the database of earlier starts")
     options = parser.parse_args(arguments)
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -32,8 +37,8 @@ def main(arguments: Sequence[str]) -> int:
     try:
         with ExitStack() as held:
             held.enter_context(platform.only_one())
-            return _run(held, once=options.once, fresh=options.fresh)
-    except LocalError as error:
+            return _run(held, options)
+    except (LocalError, TimeoutError) as error:
         print(f"scripts/dev: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -41,28 +46,61 @@ def main(arguments: Sequence[str]) -> int:
         return 0
 
 
-def _run(held: ExitStack, *, once: bool, fresh: bool) -> int:
-    if fresh:
+def _run(held: ExitStack, options: argparse.Namespace) -> int:
+    if options.fresh:
         forget()
     if ended := engine.end_left_over():
         print(f"Ended the engine that an earlier start left behind (process {ended}).")
-    up = platform.start(held, encryption_key=encryption_key())
+    key = encryption_key()
+    shops = fakes.start_shopify(held)
+    settings = {"SHOPIFY_BASE_URL": shops.base_url}
+    up = platform.start(
+        held, settings=settings, encryption_key=key, prepare=lambda database: tenants.prepare(database, key)
+    )
+    environment = _write_environment(up, key)
+    held.callback(ENV_FILE.unlink, missing_ok=True)
+    os.environ.update(environment)
     held.callback(reload.start_watching(up.engine.endpoint, _say_reloaded).set)
     print(f"Database  {up.database.admin_url}")
     print(f"Engine    {up.engine.endpoint}  (log: {_short(up.engine.log)})")
+    print(f"Shopify   {shops.base_url}  (log: {_short(shops.log)})")
     print(f"Deployed  {', '.join(up.stacks)}")
-    if once:
-        return 0
-    print("Up. Edit a job and the next message runs it; Ctrl-C stops everything.")
+    story = Story(up, shops, Console(highlight=False), chaos.Killer(3).maybe if options.chaos else _nothing)
+    well = story.tell()
+    print("All is well." if well else "Something is wrong: see above, `cgk-jobs runs` and `cgk-jobs dlq list`.")
+    if options.once:
+        return 0 if well else 1
+    print("Up. `.venv/bin/cgk-jobs runs` shows the ledger, `.venv/bin/cgk-jobs list` the jobs.")
+    print("Edit a job and the next message runs it; Ctrl-C stops everything.")
     threading.Event().wait()
     return 0
+
+
+def _nothing() -> None:
+    return
 
 
 def forget() -> None:
     """End the embedded database and remove its data; a database of DATABASE_URL is not touched."""
     folder = postgres.data_folder()
     postgres.stop(folder)
-    shutil.rmtree(folder, ignore_errors=True)
+    for state in (folder, DEV / "shopify"):
+        shutil.rmtree(state, ignore_errors=True)
+
+
+def _write_environment(up: platform.Platform, key: str) -> dict[str, str]:
+    """Write .dev/env, by which the command line finds this platform; what it says."""
+    environment = {
+        "DATABASE_URL": up.database.url,
+        "DATABASE_ADMIN_URL": up.database.admin_url,
+        "INTEGRATION_ENCRYPTION_KEY": key,
+        "CGK_BUS": "cgk",
+        "CGK_BUCKET": f"cgk-{deploy.ACCOUNT}-{engine.REGION}",
+        **engine.client_environment(up.engine.endpoint),
+    }
+    ENV_FILE.touch(mode=0o600)
+    ENV_FILE.write_text("".join(f"{name}={value}\n" for name, value in environment.items()), encoding="utf-8")
+    return environment
 
 
 def encryption_key() -> str:

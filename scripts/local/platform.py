@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,13 +22,20 @@ class Platform:
     stacks: tuple[str, ...]
 
 
-def start(held: ExitStack, *, settings: Mapping[str, str] | None = None, encryption_key: str) -> Platform:
+def start(
+    held: ExitStack,
+    *,
+    settings: Mapping[str, str] | None = None,
+    encryption_key: str,
+    prepare: Callable[[postgres.Database], object] = lambda database: None,
+) -> Platform:
     """Start or join the database, start the engine, deploy the app to it. `held` ends what was started, in reverse.
 
-    `settings`: <VENDOR>_BASE_URL of the fakes. Raises LocalError with the sentence for the terminal.
+    `settings`: <VENDOR>_BASE_URL of the fakes. `prepare`: called with the database before anything uses it. Raises LocalError with the sentence for the terminal.
     """
     database = postgres.obtain()
     held.callback(database.stop)
+    prepare(database)
     running = engine.start(DEV / "engine", chosen_port())
     held.callback(running.stop)
     stacks = deploy.deploy(running.endpoint, settings=settings)

@@ -3,6 +3,9 @@
 @job("commerce-sync-order", on=OrderSync, queue=ORDER_PROCESSING, emits=(OrderCreated,), timeout_s=60,
      retry=Retry(attempts=5, factor=2, min_s=2, max_s=60), key=lambda p, m: payload_hash(p) + window(m, 60))
 def sync_order(ctx: JobContext, payload: OrderSync) -> SyncOrderResult: ...
+
+A job runs on events (on=), or on a schedule (cron=Cron("0 3 * * *", zone="UTC")); a schedule that only publishes is
+`dispatch(...)` and has no code.
 """
 
 from __future__ import annotations
@@ -10,9 +13,10 @@ from __future__ import annotations
 import hashlib
 import inspect
 import re
+import sys
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Generic, Literal, TypeVar
 
@@ -20,6 +24,8 @@ from pydantic import BaseModel
 from pydantic_core import to_json
 
 from shared.events.base import Event, Payload
+from shared.jobs.crons import Cron, Dispatch, Tick, dispatched
+from shared.jobs.errors import DeclarationError as DeclarationError
 from shared.jobs.queues import FAST_TIMEOUT_S, Queue
 
 if typing.TYPE_CHECKING:
@@ -36,12 +42,10 @@ MAX_TIMEOUT_S = 840
 MAX_AGE_S = 24 * 3600
 """A message older than this many seconds ends dead with EXPIRED unless the job declares another age."""
 
+DISPATCH_TIMEOUT_S = 30
+"""Timeout of a dispatch that is run for one tenant by hand; by schedule it has no run."""
 MAX_HOPS = 100
 """Messages in a causal chain before it counts as a loop; a job whose steps legitimately chain longer declares more."""
-
-
-class DeclarationError(ValueError):
-    """A declaration that cannot work; the sentence says how to mend it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +100,10 @@ class Job(Generic[P, R]):
     max_hops: int
     tenant_cap: int | None
     module: str = field(compare=False)
+    cron: Cron | None = None
+    dispatch: Dispatch | None = field(default=None, compare=False)
+    """Set for a cron without code: the fan-out publishes these events itself."""
+    text: str = field(default="", compare=False)
 
     @property
     def category(self) -> str:
@@ -114,28 +122,39 @@ class Job(Generic[P, R]):
 
     @property
     def summary(self) -> str:
-        """First line of the handler's docstring."""
-        return (inspect.getdoc(self.handler) or "").split("\n", 1)[0]
+        """First line of the handler's docstring, or what the dispatch says of itself."""
+        return self.text or (inspect.getdoc(self.handler) or "").split("\n", 1)[0]
 
     def __call__(self, ctx: JobContext, payload: P) -> R:
         return self.handler(ctx, payload)
 
 
+class Dispatched(Payload):
+    """Result of a dispatch that was run for one tenant by hand."""
+
+    emitted: int
+
+
 def job(
     id: str,
     *,
-    on: type[Event] | tuple[type[Event], ...],
+    on: type[Event] | tuple[type[Event], ...] = (),
+    cron: Cron | None = None,
     queue: Queue,
     emits: tuple[type[Event], ...] = (),
     retry: Retry | None = None,
     timeout_s: int = 60,
     key: Callable[[Any, Delivery], str] | None = None,
-    tenants: Tenants = "active",
+    tenants: Tenants | None = None,
     max_age_s: int = MAX_AGE_S,
     max_hops: int = MAX_HOPS,
     tenant_cap: int | None = None,
 ) -> Callable[[Callable[[JobContext, P], R]], Job[P, R]]:
-    """Declare a function as the job `id`. Refuses what cannot work, with a sentence that says how to mend it."""
+    """Declare a function as the job `id`. Refuses what cannot work, with a sentence that says how to mend it.
+
+    A cron's handler takes a Tick (or a payload that adds optional fields to it) and runs once per tenant of the cron's
+    scope; its default key is the scheduled instant. `tenants` then follows from the scope.
+    """
     events = on if isinstance(on, tuple) else (on,)
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)+", id):
         raise DeclarationError(f"{id}: a job id is lower-case kebab with at least two words")
@@ -152,6 +171,9 @@ def job(
     for event in events:
         if "event_name" not in vars(event):
             raise DeclarationError(f"{id}: {event.__name__} names no event; give it name= in its class statement")
+    if bool(events) == (cron is not None):
+        raise DeclarationError(f"{id}: a job has either on= (events) or cron= (a schedule); give exactly one")
+    served = _served(id, cron, tenants)
 
     def declare(handler: Callable[[JobContext, P], R]) -> Job[P, R]:
         payload, result = _signature(id, handler)
@@ -160,6 +182,8 @@ def job(
                 raise DeclarationError(
                     f"{id}: {event.__name__} is no {payload.__name__}; the handler's payload must fit `on`"
                 )
+        if cron is not None:
+            _check_tick(id, payload)
         if not inspect.getdoc(handler):
             raise DeclarationError(f"{id}: the handler needs a docstring; its first line is the job's description")
         return Job(
@@ -173,14 +197,84 @@ def job(
             retry=retry or Retry(),
             timeout_s=timeout_s,
             key=key or event_id,
-            tenants=tenants,
+            tenants=served,
             max_age_s=max_age_s,
             max_hops=max_hops,
             tenant_cap=tenant_cap,
             module=handler.__module__,
+            cron=cron,
         )
 
     return declare
+
+
+def dispatch(
+    id: str,
+    *,
+    cron: Cron,
+    queue: Queue,
+    emits: Dispatch,
+    summary: str,
+    retry: Retry | None = None,
+    module: str | None = None,
+) -> Job[Tick, Dispatched]:
+    """Declare a cron without code: at each tick the fan-out publishes `emits` for each tenant that is due.
+
+    Each function makes one event or several of a Tick, whose `facts` are the row of the `due` probe. Two ticks never
+    share a key, so each listener starts once per tick, tenant and event. Assign the answer to a module's name.
+    """
+    if not emits:
+        raise DeclarationError(f"{id}: a dispatch without emits= does nothing")
+
+    def publish_tick(ctx: JobContext, payload: Tick) -> Dispatched:
+        """Publishes for one tenant what the schedule publishes for all."""
+        facts = _facts(ctx, cron)
+        if facts is None:
+            return Dispatched(emitted=0)
+        events = dispatched(id, emits, payload.model_copy(update={"tenant": ctx.tenant.slug, "facts": facts}))
+        for event, key in events:
+            ctx.emit(event, key=key)
+        return Dispatched(emitted=len(events))
+
+    scoped = replace(cron, scope="tenant+system") if cron.scope == "platform_fanout" else cron
+    declare = job(id, cron=scoped, queue=queue, emits=tuple(emits), retry=retry, timeout_s=DISPATCH_TIMEOUT_S)
+    caller = module or str(sys._getframe(1).f_globals["__name__"])
+    return replace(declare(publish_tick), module=caller, dispatch=dict(emits), text=summary.split("\n", 1)[0])
+
+
+def _facts(ctx: JobContext, cron: Cron) -> Mapping[str, Any] | None:
+    """The row of the cron's probe for the run's tenant; None when it is not due."""
+    if cron.due is None or ctx.tenant.slug == "system":
+        return {}
+    values = {"org_id": ctx.tenant.organization_id, "slug": ctx.tenant.slug, "now": ctx.now()}
+    with ctx.tenant_session(read_only=True) as session:
+        return session.one(cron.named_probe, values)
+
+
+def _served(id: str, cron: Cron | None, tenants: Tenants | None) -> Tenants:
+    """Whom the job serves; a cron's scope decides it."""
+    if cron is None:
+        return tenants or "active"
+    if cron.scope == "platform_fanout" and cron.due is not None:
+        raise DeclarationError(f"{id}: a platform run asks the tenants itself; drop due=, or make it a dispatch")
+    wanted: Tenants = "active"
+    if cron.scope in ("platform", "platform_fanout"):
+        wanted = "system"
+    elif cron.scope == "tenant+system" or cron.suspended:
+        wanted = "any"
+    if tenants not in (None, wanted):
+        raise DeclarationError(
+            f"{id}: tenants={tenants!r} does not fit the cron's scope {cron.scope!r}, which needs {wanted!r}; drop it"
+        )
+    return wanted
+
+
+def _check_tick(id: str, payload: type[Payload]) -> None:
+    if not issubclass(payload, Tick):
+        raise DeclarationError(f"{id}: a cron's handler takes a Tick, not {payload.__name__}")
+    needed = [name for name, field in payload.model_fields.items() if field.is_required() and name != "scheduled_at"]
+    if needed:
+        raise DeclarationError(f"{id}: a schedule cannot fill {', '.join(needed)}; give them a default")
 
 
 def _signature(id: str, handler: Callable[..., Any]) -> tuple[Any, Any]:

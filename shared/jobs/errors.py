@@ -17,6 +17,10 @@ from datetime import datetime
 _CODE = re.compile(r"^[A-Z][A-Z0-9_]{1,62}$")
 
 
+class DeclarationError(ValueError):
+    """A declaration that cannot work; the sentence says how to mend it."""
+
+
 class JobError(Exception):
     """Base of the errors a handler raises on purpose: `code` is the fact, `detail` one sentence, no personal data."""
 

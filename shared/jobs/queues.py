@@ -26,3 +26,4 @@ class Queue:
 
 ORDER_PROCESSING = Queue("order-processing")
 WEBHOOKS = Queue("webhooks")
+ATTRIBUTION = Queue("attribution")

@@ -1,0 +1,88 @@
+"""The vendors' stand-ins of this machine: one process each, started with the platform and ended with it."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from scripts.local import DEV, ROOT, LocalError
+
+START_S = 60.0
+"""Seconds until a fake must answer; the first start downloads the vendor's schema and the purchase log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shops:
+    """The running Shopify fake. `gross`: domain -> (orders, gross total in cents) as the vendor has them."""
+
+    base_url: str
+    log: Path
+    purchases: Path
+
+    def gross(self) -> dict[str, tuple[int, int]]:
+        """Orders and gross cents of every shop, asked now."""
+        with urllib.request.urlopen(f"{self.base_url}/_fake/shops", timeout=30) as answer:
+            found = json.load(answer)["shops"]
+        return {shop["domain"]: (shop["orders"], shop["grossCents"]) for shop in found}
+
+
+def start_shopify(held: ExitStack, folder: Path = DEV / "shopify") -> Shops:
+    """Start the Shopify fake with the two demo shops; `held` ends it. Raises LocalError with one sentence."""
+    from shared.fakes.vendor_files import VendorFileError, cdnow_log, shopify_schema
+
+    try:
+        purchases, schema = cdnow_log(), shopify_schema()
+    except VendorFileError as error:
+        raise LocalError(str(error)) from error
+    folder.mkdir(parents=True, exist_ok=True)
+    port, log = _free_port(), folder / "fake.log"
+    command = [sys.executable, "-m", "shared.fakes.shopify", "--port", str(port), "--state-dir", str(folder)]
+    command += ["--cdnow", str(purchases), "--schema", str(schema)]
+    # A shop of the plan 'plus': the demo is about the jobs, not about waiting for a small shop's points.
+    command += ["--maximum-available", "20000", "--restore-rate", "1000"]
+    output = held.enter_context(log.open("ab"))
+    process = _spawn(command, output)
+    held.callback(_end, process)
+    shops = Shops(f"http://127.0.0.1:{port}", log, purchases)
+    _await(shops, process)
+    return shops
+
+
+def _spawn(command: list[str], output: IO[bytes]) -> subprocess.Popen[bytes]:
+    # A session of its own: Ctrl-C in the terminal reaches scripts/dev, which ends the fake when the rest is down.
+    return subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output, start_new_session=True)
+
+
+def _await(shops: Shops, process: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + START_S
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"{shops.base_url}/_fake/health", timeout=2):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.05)
+    raise LocalError(f"the Shopify fake did not start; its log is {shops.log}")
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(timeout=5)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

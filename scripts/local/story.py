@@ -1,0 +1,222 @@
+"""What scripts/dev shows: a backfill and a live trickle through the real wiring, then the figures that must agree."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from scripts.local import deploy
+from scripts.local.fakes import Shops
+from scripts.local.platform import Platform
+from scripts.local.tenants import BACKFILL, SHOPS, TRICKLE
+from shared.db.connections import connect
+from shared.db.names import tenant_schema
+from shared.events.orders import OrderSyncBatch
+from shared.events.webhooks import WebhookReceived
+from shared.jobs.aws import EventBridgeBus, SqsQueues
+from shared.jobs.publisher import Publisher
+from shared.jobs.registry import Registry, load_registry
+
+PATIENCE_S = 900.0
+"""Seconds without any progress after which the story is given up."""
+TRICKLE_ORDERS = 500
+APP = "cgk.apps.demo"
+"""EventBridge source of what the demo publishes, as an app of the platform would."""
+
+ORDERS = "SELECT count(*) AS orders, COALESCE(sum(total_cents), 0)::bigint AS cents FROM orders"
+LAST_RUN = """
+SELECT status, expected, checked, created, stored, stale, missing, failed, started_at, completed_at
+FROM order_sync_runs ORDER BY started_at DESC LIMIT 1
+"""
+LEDGER = (
+    "SELECT tenant, job, state, count(*) AS n FROM jobs.runs GROUP BY tenant, job, state ORDER BY tenant, job, state"
+)
+OPEN_RUNS = "SELECT count(*) AS n FROM jobs.claims WHERE state IN ('running', 'waiting', 'continuing')"
+OUTBOX = "SELECT count(*) AS n FROM jobs.outbox"
+
+
+@dataclass
+class Story:
+    """One telling. `say` prints; `checks` collects (what, whether it holds) for the exit code."""
+
+    up: Platform
+    shops: Shops
+    console: Console
+    after_step: Callable[[], None] = lambda: None
+    checks: list[tuple[str, bool]] = field(default_factory=list)
+
+    def tell(self) -> bool:
+        """Import, trickle, check, import again, check; whether all is well."""
+        with connect(self.up.database.admin_url, application_name="cgk-dev") as self.admin:
+            self.registry: Registry = load_registry()
+            self.publisher = Publisher(EventBridgeBus("cgk", APP), SqsQueues("cgk-"), self.registry, source=APP)
+            vendor = self.shops.gross()
+            first = self._rows(ORDERS, BACKFILL)[0]
+            if first["orders"] == vendor[SHOPS[BACKFILL]][0]:
+                self.console.print(f"{first['orders']:,} orders are here from an earlier start; nothing to import.")
+            else:
+                self._import_all(vendor)
+            self._summary(vendor)
+        return all(holds for _, holds in self.checks)
+
+    def _import_all(self, vendor: dict[str, tuple[int, int]]) -> None:
+        started = time.monotonic()
+        before = self._rows(ORDERS, BACKFILL)[0]["orders"]
+        self._backfill("onboarding", vendor[SHOPS[BACKFILL]][0], trickle=True)
+        seconds = time.monotonic() - started
+        stored = self._rows(ORDERS, BACKFILL)[0]["orders"] - before
+        self.console.print(f"Imported {stored:,} orders in {seconds:.0f} s: {stored / seconds:,.0f} orders/s.")
+        figures = self._figures()
+        again = self._backfill("app", vendor[SHOPS[BACKFILL]][0], trickle=False)
+        untouched = figures == self._figures() and again["stored"] == 0
+        self._check(
+            f"second backfill looked at {again['checked']:,} orders and changed nothing",
+            untouched and again["checked"] == vendor[SHOPS[BACKFILL]][0],
+        )
+
+    def _figures(self) -> tuple[Any, ...]:
+        """What a backfill that changes nothing leaves as it is."""
+        sql = (
+            "SELECT count(*), sum(total_cents), sum(refunded_cents), sum(net_sales_cents), max(updated_at) FROM orders"
+        )
+        return tuple(self._rows(sql, BACKFILL)[0].values())
+
+    def _backfill(self, source: str, expected: int, *, trickle: bool) -> dict[str, Any]:
+        """Ask for everything, follow the run to its end; its row."""
+        asked_at = datetime.now(UTC)
+        window = {"startDate": (asked_at - timedelta(days=600)).date().isoformat(), "windowBy": "created"}
+        announce = {"announce": "recent", "source": source}
+        self.publisher.publish(OrderSyncBatch.model_validate_json(_json(window | announce)), BACKFILL)
+        deliveries = self._trickle() if trickle else iter(())
+        with self._progress() as progress:
+            task = progress.add_task("backfill" if trickle else "backfill again", total=expected)
+            run = self._follow(asked_at, lambda done: progress.update(task, completed=done), deliveries)
+        self._check(f"backfill run completed ({source})", run["status"] == "completed" and run["failed"] == 0)
+        self._settle_down()
+        return run
+
+    def _follow(self, asked_at: datetime, show: Callable[[int], None], deliveries: Iterator[None]) -> dict[str, Any]:
+        seen, moved = -1, time.monotonic()
+        while True:
+            next(deliveries, None)
+            rows = [row for row in self._rows(LAST_RUN, BACKFILL) if row["started_at"] >= asked_at]
+            done = rows[0]["checked"] if rows else 0
+            if done != seen:
+                seen, moved = done, time.monotonic()
+                show(done)
+            if rows and rows[0]["status"] not in ("requested", "running"):
+                for _ in deliveries:
+                    continue
+                return rows[0]
+            if time.monotonic() - moved > PATIENCE_S:
+                raise TimeoutError("the backfill made no progress; look at `cgk-jobs runs` and `cgk-jobs dlq list`")
+            self.after_step()
+            time.sleep(0.25)
+
+    def _trickle(self) -> Iterator[None]:
+        """Webhooks of the second shop, ten at a time: single orders, some twice, some out of order."""
+        from shared.fakes import cdnow
+
+        day = cdnow.anchored_last_day(self.shops.log.parent, datetime.now(UTC))
+        orders = cdnow.trickle(cdnow.read_log(self.shops.purchases), day, TRICKLE_ORDERS)
+        webhooks = cdnow.webhooks(orders, SHOPS[TRICKLE], TRICKLE_ORDERS)
+        for start in range(0, len(webhooks), 10):
+            for webhook in webhooks[start : start + 10]:
+                received = {
+                    "provider": "shopify",
+                    "topic": webhook.topic,
+                    "eventId": webhook.event_id,
+                    "account": SHOPS[TRICKLE],
+                    "triggeredAt": webhook.triggered_at.isoformat(),
+                    "receivedAt": datetime.now(UTC).isoformat(),
+                    "body": webhook.body,
+                }
+                self.publisher.publish(WebhookReceived.model_validate_json(_json(received)), TRICKLE)
+            yield
+
+    def _settle_down(self) -> None:
+        """Wait until no message is on its way any more."""
+        moved, last = time.monotonic(), -1
+        while left := self._waiting():
+            if left != last:
+                last, moved = left, time.monotonic()
+            if time.monotonic() - moved > PATIENCE_S:
+                raise TimeoutError(f"{left} messages do not come to an end; look at `cgk-jobs runs`")
+            self.after_step()
+            time.sleep(0.5)
+
+    def _waiting(self) -> int:
+        on_queues = sum(sum(self._depth(binding.name)) for binding in self.registry.queues())
+        return int(on_queues + self._one(OPEN_RUNS) + self._one(OUTBOX))
+
+    def _summary(self, vendor: dict[str, tuple[int, int]]) -> None:
+        table = Table("tenant", "orders", "gross total", "at the shop", title="Orders")
+        for slug, shop in SHOPS.items():
+            row = self._rows(ORDERS, slug)[0]
+            here, there = (row["orders"], row["cents"]), vendor[shop]
+            table.add_row(slug, f"{here[0]:,}", _dollars(here[1]), f"{there[0]:,} / {_dollars(there[1])}")
+            self._check(f"{slug}: {here[0]:,} orders, {_dollars(here[1])}, as at the shop to the cent", here == there)
+        self.console.print(table)
+        ledger = Table("tenant", "job", "state", "messages", title="Ledger")
+        for row in self._rows(LEDGER, None):
+            ledger.add_row(row["tenant"], row["job"], row["state"], f"{row['n']:,}")
+        self.console.print(ledger)
+        self._check("every message of the ledger has come to an end", self._one(OPEN_RUNS) == 0)
+        self._check("the outbox is empty", self._one(OUTBOX) == 0)
+        dead = {binding.name: sum(self._depth(f"{binding.name}-dlq")) for binding in self.registry.queues()}
+        self._check(f"all {len(dead)} dead-letter queues are empty", not any(dead.values()))
+
+    # Small parts.
+
+    def _check(self, what: str, holds: bool) -> None:
+        self.checks.append((what, holds))
+        self.console.print(f"[{'green' if holds else 'red'}]{'ok' if holds else 'WRONG':>5}[/]  {what}")
+
+    def _depth(self, queue: str) -> tuple[int, int, int]:
+        sqs = deploy.client("sqs", self.up.engine.endpoint)
+        names = [f"ApproximateNumberOfMessages{kind}" for kind in ("", "NotVisible", "Delayed")]
+        url = sqs.get_queue_url(QueueName=f"cgk-{queue}")["QueueUrl"]
+        found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+        visible, hidden, delayed = (int(found.get(name, 0)) for name in names)
+        return visible, hidden, delayed
+
+    def _rows(self, sql: str, slug: str | None) -> list[dict[str, Any]]:
+        with self.admin.transaction(), self.admin.cursor(row_factory=dict_row) as cursor:
+            if slug is not None:
+                cursor.execute("SELECT set_config('search_path', %s, true)", (f"{tenant_schema(slug)}, public",))
+            return cursor.execute(sql.encode()).fetchall()
+
+    def _one(self, sql: str) -> int:
+        return int(self._rows(sql, None)[0]["n"])
+
+    def _progress(self) -> Progress:
+        columns: Sequence[Any] = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+        )
+        return Progress(*columns, console=self.console)
+
+    admin: psycopg.Connection[Any] = field(init=False, repr=False)
+    publisher: Publisher = field(init=False, repr=False)
+    registry: Registry = field(init=False, repr=False)
+
+
+def _json(value: Any) -> str:
+    import json
+
+    return json.dumps(value)
+
+
+def _dollars(cents: int) -> str:
+    return f"{cents // 100:,}.{cents % 100:02d}"
