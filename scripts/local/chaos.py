@@ -16,7 +16,8 @@ BETWEEN_S = (5.0, 40.0)
 class Killer:
     """Kills one worker process at a time, `times` times in all."""
 
-    def __init__(self, times: int) -> None:
+    def __init__(self, endpoint: str, times: int) -> None:
+        self._endpoint = endpoint
         self.left = times
         self._next = time.monotonic() + FIRST_S
         self._rng = random.Random()
@@ -25,7 +26,7 @@ class Killer:
         """Kill a bulk worker when its time has come and one is at work."""
         if not self.left or time.monotonic() < self._next:
             return
-        workers = bulk_workers()
+        workers = bulk_workers(self._endpoint)
         if not workers:
             return
         victim = self._rng.choice(workers)
@@ -35,14 +36,15 @@ class Killer:
         print(f"Killed worker {victim} with -9; {self.left} more to come.", flush=True)
 
 
-def bulk_workers() -> list[int]:
-    """Processes of the engine that run the commerce bulk function."""
+def bulk_workers(endpoint: str) -> list[int]:
+    """Processes of the engine at `endpoint` that run the commerce bulk function."""
+    signs = (b"CGK_CLASS=bulk\0", b"CGK_CATEGORY=commerce\0", f"AWS_ENDPOINT_URL={endpoint}\0".encode())
     found: list[int] = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             environment = (folder / "environ").read_bytes()
         except OSError:
             continue  # ended meanwhile, or not ours
-        if b"CGK_CLASS=bulk\0" in environment and b"CGK_CATEGORY=commerce\0" in environment:
+        if all(sign in environment for sign in signs):
             found.append(int(folder.name))
     return found

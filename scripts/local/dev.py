@@ -65,7 +65,9 @@ def _run(held: ExitStack, options: argparse.Namespace) -> int:
     print(f"Engine    {up.engine.endpoint}  (log: {_short(up.engine.log)})")
     print(f"Shopify   {shops.base_url}  (log: {_short(shops.log)})")
     print(f"Deployed  {', '.join(up.stacks)}")
-    story = Story(up, shops, Console(highlight=False), chaos.Killer(3).maybe if options.chaos else _nothing)
+    story = Story(
+        up, shops, Console(highlight=False), chaos.Killer(up.engine.endpoint, 3).maybe if options.chaos else _nothing
+    )
     well = story.tell()
     print("All is well." if well else "Something is wrong: see above, `cgk-jobs runs` and `cgk-jobs dlq list`.")
     if options.once:

@@ -14,7 +14,7 @@ import pytest
 
 from tests.infra.deployed import DeployedApp
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("engine")]
 T = TypeVar("T")
 
 WAITS_FOR_TOKEN = {
