@@ -17,7 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from shared.jobs.registry import QueueBinding
 
 CONTEXT_PREFIX = "cgk:"
-KERNEL_FUNCTIONS = ("sweep", "provision", "partitions")
+KERNEL_FUNCTIONS = ("sweep", "provision", "partitions", "ticks")
 """Functions of the kernel itself; each holds at most one connection."""
 CONNECTIONS = {False: 1, True: 2}
 """Database connections of one worker, by class: a bulk worker's heartbeat has one of its own."""
@@ -60,6 +60,8 @@ class Deployment(BaseModel):
     """Exceptions by queue name, e.g. {"webhooks": 10, "order-processing-bulk": 4}."""
     connection_budget: int = Field(default=100, ge=10)
     """Database connections that the jobs may hold together: max_connections less what apps and people need."""
+    workflows: Literal["on", "off"] = "on"
+    """`off`: no state machines; jobs that would start one are told so and chain themselves."""
     log_days: int = 30
     payload_days: int = Field(default=31, ge=31)
     """How long the bucket keeps large payloads; the ledger keeps those of dead runs 30 days."""

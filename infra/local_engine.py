@@ -2,6 +2,8 @@
 
 - Code: a stub zip, and PYTHONPATH to the checkout and to the libraries of the environment that synthesizes. The
   engine runs functions on its own Python, of the same minor version, so no wheel for Lambda's platform would load.
+- Visibility: a worker that dies before its handler begins leaves its message hidden for the queue's default, which is
+  hours for long jobs. Here that is two minutes, as after a crash later on; the engine asks for no more.
 - Address: functions reach the engine by AWS_ENDPOINT_URL.
 """
 
@@ -20,6 +22,8 @@ from infra.deployment import Deployment
 
 STUB = Path(__file__).with_name("engine_stub")
 """The zip's contents: nothing that runs."""
+VISIBILITY_S = 120
+"""As long as the lease of a bulk run, which its heartbeat renews."""
 
 
 def function_code(scope: Construct, deployment: Deployment) -> FunctionCode:
@@ -31,6 +35,11 @@ def source_code(scope: Construct) -> FunctionCode:
     """The checkout and the environment's libraries, by path."""
     paths = os.pathsep.join((str(ROOT), sysconfig.get_path("purelib")))
     return FunctionCode(assets.Asset(scope, "code", path=str(STUB)), environment={"PYTHONPATH": paths})
+
+
+def visibility_s(deployment: Deployment, on_aws: int) -> int:
+    """Default visibility timeout of a queue in seconds."""
+    return min(on_aws, VISIBILITY_S) if deployment.target == "engine" else on_aws
 
 
 def address(deployment: Deployment) -> Mapping[str, str]:

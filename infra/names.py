@@ -58,3 +58,19 @@ def log_group_arn(scope: Construct, name: str) -> str:
 def bucket_name(prefix: str) -> str:
     """Bucket names are global, so account and region are part of it."""
     return f"{prefix}-{cdk.Aws.ACCOUNT_ID}-{cdk.Aws.REGION}"
+
+
+def state_machine_arn(scope: Construct, name: str) -> str:
+    """ARN of a state machine by its physical name."""
+    return _states_arn(scope, "stateMachine", name)
+
+
+def execution_arns(scope: Construct, machine: str) -> str:
+    """ARN pattern of the executions of a state machine."""
+    return _states_arn(scope, "execution", f"{machine}:*")
+
+
+def _states_arn(scope: Construct, resource: str, name: str) -> str:
+    return cdk.Stack.of(scope).format_arn(
+        service="states", resource=resource, resource_name=name, arn_format=cdk.ArnFormat.COLON_RESOURCE_NAME
+    )

@@ -137,6 +137,9 @@ def fire(key: tuple[str, str, str], schedule: Record, due: datetime) -> None:
         "Account": account,
         "Region": region,
     }
+    if parameters := target.get("EventBridgeParameters"):
+        # PutEvents to a bus: the event is the input's own, not one of Scheduler's.
+        event |= {"Source": parameters["Source"], "DetailType": parameters["DetailType"], "Detail": target["Input"]}
     eventbridge._invoke_target(target, event, schedule)
 
 

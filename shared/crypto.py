@@ -41,6 +41,10 @@ TAG_BYTES = 16
 NONCE_BYTES = 12
 VERSION = 1
 """First byte of the envelope."""
+MASTER_KEY = "INTEGRATION_ENCRYPTION_KEY"
+"""Name of the platform secret from which all keys are derived."""
+PREVIOUS_KEY = "INTEGRATION_ENCRYPTION_KEY_PREVIOUS"
+"""Name of the same before a rotation, until everything is sealed anew."""
 
 _PLATFORM = re.compile(r"([0-9a-f]{32}):([0-9a-f]{32}):([0-9a-f]{32}):((?:[0-9a-f]{2})*)", re.IGNORECASE)
 _KEY_ID = re.compile(r"[a-z0-9-]{1,32}")
@@ -126,6 +130,25 @@ class Keyring:
         key_id = key_id_of(passphrase)
         return cls({key_id: passphrase}, key_id)
 
+    @classmethod
+    def of(cls, secrets: Mapping[str, str]) -> Keyring:
+        """The ring of the platform's secrets: the current key, and during a rotation the previous one, which still
+        opens what was sealed with it."""
+        current, previous = secrets[MASTER_KEY], secrets.get(PREVIOUS_KEY)
+        keys = {key_id_of(key): key for key in (previous, current) if key}
+        return cls(keys, key_id_of(current))
+
+    @property
+    def header(self) -> bytes:
+        """How every envelope of the current key begins."""
+        return bytes((VERSION, len(self._current))) + self._current.encode()
+
+    @property
+    def passphrases(self) -> tuple[str, ...]:
+        """All master passphrases, the current one first: for what is derived or opened outside of this class."""
+        others = (key for id, key in self._master.items() if id != self._current)
+        return (self._master[self._current], *others)
+
     def __repr__(self) -> str:
         return f"Keyring(keys={sorted(self._master)}, current={self._current!r})"
 
@@ -136,7 +159,7 @@ class Keyring:
 
     def seal(self, data: bytes, *, aad: bytes, purpose: str) -> bytes:
         """The envelope of `data` under the current key; len(data) + 30 + len(key id) bytes."""
-        header = bytes((VERSION, len(self._current))) + self._current.encode()
+        header = self.header
         nonce = os.urandom(NONCE_BYTES)
         return header + nonce + self._cipher(self._current, purpose).encrypt(nonce, data, header + aad)
 

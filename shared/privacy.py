@@ -1,4 +1,4 @@
-"""Privacy requests, and removing a person from a tenant's tables.
+"""Privacy requests, removing a person from a tenant's tables, and scrubbing texts before they are stored or told.
 
 Redaction takes what names, reaches or locates a person, and leaves amounts, items and times: they are no personal
 data and the books need them. A redacted customer carries metadata.shopify.redactedAt and is never filled again. What
@@ -177,3 +177,49 @@ def _forms(phone: str) -> set[str]:
 def _like(value: str) -> str:
     """The value as itself inside a LIKE pattern."""
     return re.sub(r"([\\%_])", r"\\\1", value)
+
+
+# -- scrubbing -------------------------------------------------------------------------------------------------------
+
+REDACTED = "[redacted]"
+
+_KEPT = (
+    r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"  # a uuid
+    r"|\d{4}-\d{2}-\d{2}(?:[T ]\d{2}:\d{2}(?::\d{2}(?:\.\d+)?)?)?"  # a date or an instant
+)
+_HIDDEN = (
+    r"[\w.+%'-]+@[\w-]+(?:\.[\w-]+)*"  # an address
+    r"|\bBearer\s+\S+"
+    r"|\b(?:sk|rk|whsec)_\w+|\bxox[a-z]-[\w-]+|\bAC[0-9a-fA-F]{32}\b|\bshp[a-z]{2}_\w+"  # keys of vendors
+    r"|(?<![\w-])\+?\d(?:[\s().-]{0,2}\d){7,}(?![\w-])"  # a phone number: 8 and more digits
+)
+_SCRUB = re.compile(f"(?P<kept>{_KEPT})|{_HIDDEN}", re.IGNORECASE)
+_SECRET_KEY = re.compile(r"pass|secret|token|authorization|cookie|email|phone", re.IGNORECASE)
+_IP_KEY = re.compile(r"ip_?addr|^ip$", re.IGNORECASE)
+
+
+def scrub(text: str) -> str:
+    """The text without addresses, phone numbers and keys of vendors.
+
+    >>> scrub("jane@x.com has shpat_abc, since 2026-11-20")
+    '[redacted] has [redacted], since 2026-11-20'
+    """
+    return _SCRUB.sub(lambda found: found[0] if found["kept"] else REDACTED, text)
+
+
+def scrub_values(value: Any, *, keep_ip: bool = False) -> Any:
+    """The same for every text in a JSON value, and `[redacted]` for what stands under a telling key."""
+    if isinstance(value, str):
+        return scrub(value)
+    if isinstance(value, list):
+        return [scrub_values(each, keep_ip=keep_ip) for each in value]
+    if isinstance(value, dict):
+        return {
+            key: REDACTED if _tells(key, keep_ip=keep_ip) and each is not None else scrub_values(each, keep_ip=keep_ip)
+            for key, each in value.items()
+        }
+    return value
+
+
+def _tells(key: str, *, keep_ip: bool) -> bool:
+    return bool(_SECRET_KEY.search(key)) or (not keep_ip and bool(_IP_KEY.search(key)))

@@ -60,11 +60,16 @@ def zone_named(name: str) -> ZoneInfo | None:
 
 
 def local_midnight(day: date, zone: ZoneInfo) -> datetime:
-    """The instant (UTC) at which the local day begins.
+    """The instant (UTC) at which the local day begins; see local_instant."""
+    return local_instant(day, time.min, zone)
 
-    A midnight that the clocks skip is the first existing instant after it, one that comes twice its first occurrence.
+
+def local_instant(day: date, at: time, zone: ZoneInfo) -> datetime:
+    """The instant (UTC) of a wall-clock time of the zone.
+
+    A time that the clocks skip is the first existing instant after it, one that comes twice its first occurrence.
     """
-    wall = datetime.combine(day, time.min)
+    wall = datetime.combine(day, at)
     first = wall.replace(tzinfo=zone, fold=0).astimezone(UTC)
     if first.astimezone(zone).replace(tzinfo=None) == wall:
         return first
@@ -77,6 +82,20 @@ def local_midnight(day: date, zone: ZoneInfo) -> datetime:
         else:
             before = middle
     return after
+
+
+def quiet_until(now: datetime, start: time, end: time, zone: ZoneInfo) -> datetime | None:
+    """The end (UTC) of the quiet hours [start, end) that `now` falls into, None outside them.
+
+    start > end spans midnight; start = end means no quiet hours.
+    """
+    local = now.astimezone(zone)
+    at, day = local.time(), local.date()
+    if start < end:
+        return local_instant(day, end, zone) if start <= at < end else None
+    if start > end and (at >= start or at < end):
+        return local_instant(day + timedelta(days=1) if at >= start else day, end, zone)
+    return None
 
 
 def day_bounds(day: date, zone: ZoneInfo) -> tuple[datetime, datetime]:

@@ -18,6 +18,7 @@ from shared.crypto import encrypt_platform
 from shared.db.migrations import ensure_login_role, migrate, provision_tenant
 from shared.db.names import tenant_schema
 from shared.fakes.shopify import ShopifyFake
+from shared.fakes.slack import SlackFake
 from shared.fakes.vendor_files import shopify_schema
 from shared.jobs.context import Tenant
 from shared.jobs.registry import Registry, load_registry
@@ -29,6 +30,7 @@ LOGIN = "cgk_jobs"
 LOGIN_PASSWORD = "cgk-jobs-test"
 SHOP = "acme.myshopify.com"
 SHOP_TOKEN = "shpat_test_acme"
+SLACK_TOKEN = "xoxb-test-acme"
 
 
 def shared_material(relative: str) -> Path:
@@ -171,6 +173,24 @@ def shopify(tenant: Tenant, rows: Rows, clock: ManualClock) -> Iterator[ShopifyF
 
 
 @pytest.fixture
+def slack(tenant: Tenant, rows: Rows, clock: ManualClock) -> Iterator[SlackFake]:
+    """The Slack fake; the tenant acme's workspace has the channels C00000001 and C00000002.
+
+    Requests are held against Slack's own contract where it is beside the checkout, else against the fake's rules.
+    """
+    contract = ROOT.parent / "shared" / "contracts" / "slack" / "slack_web_v2.trim.json"
+    with SlackFake.start(contract=contract if contract.exists() else None, now=clock.now) as fake:
+        fake.team(SLACK_TOKEN, channels=("C00000001", "C00000002"))
+        rows.execute(
+            "INSERT INTO tenant_slack_workspaces (tenant_id, workspace_id, bot_token_encrypted, bot_scopes)"
+            " VALUES (%s, 'T00000000', %s, '{chat:write}')",
+            (tenant.organization_id, encrypt_platform(SLACK_TOKEN, ENCRYPTION_KEY)),
+        )
+        yield fake
+        assert fake.problems() == []
+
+
+@pytest.fixture
 def clock() -> ManualClock:
     return ManualClock()
 
@@ -205,6 +225,8 @@ def bench(make_bench: MakeBench, registry: Registry, request: pytest.FixtureRequ
     settings: dict[str, str] = {}
     if "shopify" in request.fixturenames:
         settings["SHOPIFY_BASE_URL"] = request.getfixturevalue("shopify").base_url
+    if "slack" in request.fixturenames:
+        settings["SLACK_BASE_URL"] = request.getfixturevalue("slack").base_url
     return make_bench(registry, **settings)
 
 

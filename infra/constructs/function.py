@@ -108,8 +108,11 @@ class JobFunction(Function):
         *,
         queues: Sequence[JobQueue],
         sends_to: Sequence[str],
+        environment: Mapping[str, str] | None = None,
+        statements: Sequence[Statement] = (),
     ) -> None:
-        """`sends_to`: logical names of the queues that receive what these jobs emit with a delay."""
+        """`sends_to`: logical names of the queues that receive what these jobs emit with a delay. `environment` and
+        `statements`: what these jobs need beside what every job needs."""
         targets = sorted({deployment.physical(name) for name in sends_to} | {queue.name for queue in queues})
         super().__init__(
             scope,
@@ -125,11 +128,13 @@ class JobFunction(Function):
                 "CGK_SECRET_ID": secret_name(deployment, JOBS_SECRET),
                 "POWERTOOLS_SERVICE_NAME": f"{category}-{kind.name}",
                 **deployment.settings,
+                **(environment or {}),
             },
             statements=[
+                *statements,
                 publish(scope, deployment),
                 read_secret(scope, deployment, JOBS_SECRET),
-                keep_payloads(deployment),
+                *keep_payloads(deployment),
                 allow(
                     "DrainQueues",
                     [
@@ -175,10 +180,17 @@ def read_secret(scope: Construct, deployment: Deployment, name: str) -> Statemen
     return allow("ReadSecret", ["secretsmanager:GetSecretValue"], [secret_arns(scope, secret_name(deployment, name))])
 
 
-def keep_payloads(deployment: Deployment) -> Statement:
-    """Write and read payloads that are too large for the ledger."""
-    objects = f"arn:{cdk.Aws.PARTITION}:s3:::{bucket_name(deployment.prefix)}/payloads/*"
-    return allow("KeepPayloads", ["s3:GetObject", "s3:PutObject"], [objects])
+def keep_payloads(deployment: Deployment) -> list[Statement]:
+    """Write and read payloads that are too large for the ledger or for a message.
+
+    Who may not list a bucket is told "forbidden" of an object that is gone, and would try for ever.
+    """
+    bucket = f"arn:{cdk.Aws.PARTITION}:s3:::{bucket_name(deployment.prefix)}"
+    objects = [f"{bucket}/payloads/*", f"{bucket}/payloads-long/*"]
+    return [
+        allow("KeepPayloads", ["s3:GetObject", "s3:PutObject"], objects),
+        allow("MissPayloads", ["s3:ListBucket"], [bucket]),
+    ]
 
 
 def secret_name(deployment: Deployment, name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
+from infra import local_engine
 from infra.deployment import Deployment
 from infra.names import named
 from shared.jobs.registry import QueueBinding
@@ -39,7 +40,7 @@ class JobQueue(Construct):
                 self,
                 "queue",
                 queue_name=self.name,
-                visibility_timeout=VISIBILITY_FACTOR * function_timeout_s,
+                visibility_timeout=local_engine.visibility_s(deployment, VISIBILITY_FACTOR * function_timeout_s),
                 message_retention_period=RETENTION_S,
                 redrive_policy={"deadLetterTargetArn": self.dead.attr_arn, "maxReceiveCount": MAX_RECEIVES},
                 sqs_managed_sse_enabled=True,

@@ -1,4 +1,4 @@
-"""Event rules: one per job, from the bus to the job's queue."""
+"""Event rules: one per event job, from the bus to the job's queue."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ class EventRoutes(Construct):
     ) -> None:
         super().__init__(scope, "routes")
         for job in jobs:
+            if not job.on:
+                continue  # a cron: schedules.py
             self._rule(job, queues[job.queue_name], deployment)
         self._policy(queues, deployment)
 

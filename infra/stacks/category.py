@@ -1,25 +1,42 @@
-"""One category: its queues, the functions that drain them, the rules that fill them. All derived from the registry."""
+"""One category: its queues, the functions that drain them, the rules and schedules that fill them.
+
+All derived from the registry.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import aws_cdk as cdk
 from constructs import Construct
 
 from infra.constructs.bundle import FunctionCode
+from infra.constructs.delays import delays_environment, make_schedules
 from infra.constructs.function import BULK, FAST, FunctionClass, JobFunction
 from infra.constructs.queue import JobQueue
 from infra.constructs.routes import EventRoutes
+from infra.constructs.schedules import CronSchedules
 from infra.deployment import Deployment
 from infra.local_engine import function_code
+from infra.stacks.workflows import workflow_environment, workflow_statements
+from infra.workflows import Workflow
 from shared.jobs.registry import Registry
 
 
 class CategoryStack(cdk.Stack):
     """`<prefix>-<category>`."""
 
-    def __init__(self, scope: Construct, category: str, registry: Registry, deployment: Deployment) -> None:
+    def __init__(
+        self,
+        scope: Construct,
+        category: str,
+        registry: Registry,
+        deployment: Deployment,
+        workflows: Sequence[Workflow] = (),
+    ) -> None:
         super().__init__(scope, deployment.physical(category))
         self.registry = registry
+        self.workflows = workflows
         code = function_code(self, deployment)
         queues: dict[str, JobQueue] = {}
         for binding in registry.queues(category):
@@ -29,11 +46,15 @@ class CategoryStack(cdk.Stack):
             drained = [queue for queue in queues.values() if queue.binding.bulk == (kind is BULK)]
             if drained:
                 self._function(category, kind, deployment, code, drained)
-        EventRoutes(self, queues, [job for job in registry if job.category == category], deployment)
+        jobs = [job for job in registry if job.category == category]
+        EventRoutes(self, queues, jobs, deployment)
+        CronSchedules(self, queues, jobs, deployment)
 
     def _function(
         self, category: str, kind: FunctionClass, deployment: Deployment, code: FunctionCode, queues: list[JobQueue]
     ) -> None:
+        own = [job for queue in queues for job in queue.binding.jobs]
+        may = workflow_statements(self, own, self.workflows, deployment)
         emitted = {event.event_name for queue in queues for job in queue.binding.jobs for event in job.emits}
         JobFunction(
             self,
@@ -43,4 +64,9 @@ class CategoryStack(cdk.Stack):
             code,
             queues=queues,
             sends_to=[job.queue_name for name in emitted for job in self.registry.listeners.get(name, ())],
+            environment={
+                **delays_environment(deployment),
+                **(workflow_environment(self, deployment) if may else {}),
+            },
+            statements=[*may, *make_schedules(self, deployment)],
         )

@@ -1,7 +1,9 @@
-"""The kernel's own functions, started by schedules: sweeper, provisioning of tenants, upkeep of partitions."""
+"""The kernel's own functions, started by schedules: sweeper, provisioning of tenants, upkeep of partitions, catching up
+on missed ticks."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import aws_cdk as cdk
@@ -9,6 +11,7 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_scheduler as scheduler
 from constructs import Construct
 
+from infra.constructs.delays import delays_environment, make_schedules
 from infra.constructs.function import (
     ADMIN_SECRET,
     JOBS_SECRET,
@@ -16,6 +19,7 @@ from infra.constructs.function import (
     Statement,
     allow,
     inline,
+    keep_payloads,
     publish,
     read_secret,
     secret_name,
@@ -24,6 +28,8 @@ from infra.constructs.function import (
 from infra.deployment import Deployment
 from infra.local_engine import function_code
 from infra.names import named, queue_arn
+from infra.stacks.workflows import answer_steps, start_executions, workflow_environment
+from infra.workflows import Workflow
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +47,16 @@ KERNEL = (
     Kernel("sweep", "rate(1 minute)", 55, JOBS_SECRET),
     Kernel("provision", "rate(5 minutes)", 280, ADMIN_SECRET),
     Kernel("partitions", "rate(1 day)", 280, ADMIN_SECRET),
+    Kernel("ticks", "rate(5 minutes)", 55, JOBS_SECRET),
 )
 
 
 class KernelStack(cdk.Stack):
     """`<prefix>-kernel`."""
 
-    def __init__(self, scope: Construct, deployment: Deployment) -> None:
+    def __init__(self, scope: Construct, deployment: Deployment, workflows: Sequence[Workflow] = ()) -> None:
         super().__init__(scope, deployment.physical("kernel"))
+        self.machines = [deployment.physical(workflow.name) for workflow in workflows]
         code = function_code(self, deployment)
         functions = {
             kernel.name: Function(
@@ -63,6 +71,8 @@ class KernelStack(cdk.Stack):
                     "CGK_CATEGORY": "kernel",
                     "POWERTOOLS_SERVICE_NAME": f"kernel-{kernel.name}",
                     "CGK_SECRET_ID": secret_name(deployment, kernel.secret),
+                    **(workflow_environment(self, deployment) if self.machines and kernel.name == "sweep" else {}),
+                    **(delays_environment(deployment) if kernel.name == "sweep" else {}),
                 },
                 statements=self._statements(kernel, deployment),
             )
@@ -80,7 +90,14 @@ class KernelStack(cdk.Stack):
             statements += [
                 publish(self, deployment),
                 allow("SendMessages", ["sqs:SendMessage", "sqs:GetQueueUrl"], queues),
+                *keep_payloads(deployment),
+                *make_schedules(self, deployment),
             ]
+            if self.machines:
+                statements += [answer_steps(), start_executions(self, self.machines)]
+        if kernel.name == "ticks":
+            queues = [queue_arn(self, deployment.physical("*"))]
+            statements.append(allow("SendTicks", ["sqs:SendMessage", "sqs:GetQueueUrl"], queues))
         return statements
 
     def _scheduler_role(self, functions: dict[str, Function]) -> iam.CfnRole:

@@ -1,4 +1,4 @@
-"""What all categories share: the bus, the bucket, the secrets."""
+"""What all categories share: the bus, the bucket, the secrets, the group of one-off schedules."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
+from infra.constructs.delays import Delays
 from infra.constructs.function import ADMIN_SECRET, JOBS_SECRET, secret_name
 from infra.deployment import Deployment
 from infra.names import bucket_name, named
+
+MAX_DELAY_DAYS = 365
+"""A message may be sent so much later than its payload is stored."""
 
 
 class SharedStack(cdk.Stack):
@@ -20,6 +24,7 @@ class SharedStack(cdk.Stack):
         super().__init__(scope, deployment.physical("shared"))
         named(events.CfnEventBus(self, "bus", name=deployment.prefix), "bus")
         self._bucket(deployment)
+        Delays(self, deployment)
         for name, holds in (
             (JOBS_SECRET, "DATABASE_URL, INTEGRATION_ENCRYPTION_KEY"),
             (ADMIN_SECRET, "DATABASE_URL, INTEGRATION_ENCRYPTION_KEY, DATABASE_ADMIN_URL"),
@@ -53,6 +58,7 @@ class SharedStack(cdk.Stack):
             lifecycle_configuration=s3.CfnBucket.LifecycleConfigurationProperty(
                 rules=[
                     expire("payloads", deployment.payload_days),
+                    expire("payloads-long", deployment.payload_days + MAX_DELAY_DAYS),
                     s3.CfnBucket.RuleProperty(
                         id="unfinished-uploads",
                         status="Enabled",

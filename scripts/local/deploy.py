@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from scripts.local import DEV, ROOT, LocalError
 from scripts.local.engine import client_environment
 
 if TYPE_CHECKING:
+    from infra.workflows import Workflow
     from shared.jobs.registry import Registry
 
 ACCOUNT = "000000000000"
@@ -66,19 +67,23 @@ def deploy(
     settings: Mapping[str, str] | None = None,
     context: Mapping[str, Any] | None = None,
     registry: Registry | None = None,
+    workflows: Sequence[Workflow] | None = None,
     outdir: Path = DEV / "cdk.out",
 ) -> list[str]:
     """Synthesize the app for the engine and create or update its stacks; their names in order.
 
-    `context` adds to or overrides the engine's context; `registry` stands for the project's own (tests). Raises
-    LocalError when a stack fails, with the engine's reason.
+    `context` adds to or overrides the engine's context; `registry` and `workflows` stand for the project's own (tests:
+    a registry of their own has no workflows unless they are given). Raises LocalError when a stack fails, with the
+    engine's reason.
     """
     from infra.app import build
+    from infra.workflows import load
     from shared.jobs.registry import load_registry
 
     shutil.rmtree(outdir, ignore_errors=True)
     whole = {**engine_context(endpoint, settings), **(context or {})}
-    build(registry or load_registry(), context=whole, outdir=str(outdir)).synth()
+    machines = load() if workflows is None and registry is None else workflows or ()
+    build(registry or load_registry(), machines, context=whole, outdir=str(outdir)).synth()
     stacks = _stacks(outdir)
     for stack in stacks:
         _upload_assets(endpoint, outdir, stack)

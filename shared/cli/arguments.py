@@ -43,8 +43,12 @@ def make_parser() -> Parser:
     _jobs(commands)
     _sending(commands)
     _runs(commands)
+    _replay(commands)
+    _pauses(commands)
     _dead_letters(commands)
+    _workflows(commands)
     _tenants(commands)
+    _keys(commands)
     _upkeep(commands)
     return parser
 
@@ -77,6 +81,11 @@ def _jobs(commands: Any) -> None:
     listing.add_argument("--category", help="only this category")
     listing.add_argument("--queue", help="only this queue, e.g. order-processing-bulk")
     listing.add_argument("--event", help="only jobs that listen to this event")
+    schedules = _add(
+        commands, "schedules", "schedules:list_schedules", "list when the cron jobs run next", "schedules --next 24h"
+    )
+    schedules.add_argument("--next", type=_age, metavar="AGE", help="all instants of this time to come: 2h, 24h, 7d")
+    schedules.add_argument("--job", help="only this job")
     show = _add(commands, "show", "jobs:show_job", "show one job's declaration", "show commerce-sync-order")
     show.add_argument("job", metavar="JOB")
 
@@ -138,9 +147,61 @@ def _runs(commands: Any) -> None:
         help="open the sealed payload too; it holds personal data",
     )
     cancel = _add(
-        inner, "cancel", "runs:cancel_run", "ask a run to stop at its next checkpoint", "runs cancel 0197f3a2-..."
+        inner,
+        "cancel",
+        "runs:cancel_run",
+        "end a run that waits, ask a running one to stop",
+        "runs cancel 0197f3a2-...",
     )
     cancel.add_argument("id", metavar="ID", type=_uuid)
+
+
+def _replay(commands: Any) -> None:
+    summary = "send dead and skipped runs again, with their identity; the claim decides what becomes of them"
+    example = "replay --job commerce-sync-order --code SHOPIFY_UNAVAILABLE --since 2d --dry-run"
+    replay = _add(commands, "replay", "replay:replay", summary, example)
+    replay.add_argument("--job", help="only this job")
+    replay.add_argument("--tenant", help="only this tenant's slug")
+    replay.add_argument("--state", help="dead, skipped; deferred and retrying runs whose time is long over")
+    replay.add_argument("--code", help="only this error code")
+    replay.add_argument("--since", type=_instant, help="runs that began later: an ISO instant or an age, 2h, 7d")
+    replay.add_argument("--until", type=_instant, help="runs that began before")
+    replay.add_argument("--limit", type=_positive, default=1000, help="runs at most, the oldest first, 1000")
+    replay.add_argument("--force", action="store_true", help="succeeded and cancelled runs too, a second time")
+    replay.add_argument("--dry-run", action="store_true", help="only say what would be sent")
+
+
+def _pauses(commands: Any) -> None:
+    pause = _add(
+        commands,
+        "pause",
+        "pauses:pause",
+        "hold a job, a queue or a tenant back; nothing is lost",
+        "pause order-processing --reason 'Shopify is down'",
+    )
+    pause.add_argument("--reason", help="for those who find it paused")
+    resume = _add(
+        commands, "resume", "pauses:resume", "let a job, a queue or a tenant go on", "resume order-processing"
+    )
+    for parser in (pause, resume):
+        parser.add_argument("name", metavar="JOB|QUEUE|TENANT")
+        parser.add_argument("--as", dest="scope", choices=("job", "queue", "tenant"), help="when a name means two")
+    listing = _add(commands, "pauses", "pauses:list_pauses", "list what is paused", "pauses")
+    listing.add_argument("--all", action="store_true", help="with those that have ended lately")
+
+
+def _keys(commands: Any) -> None:
+    inner = _group(commands, "keys", "look at the encryption keys, seal anew after a change")
+    summary = "count what is sealed with which key"
+    _add(inner, "status", "keys:status", summary, "keys status")
+    summary = "seal anew with the current key what the previous one sealed; can be interrupted and taken up again"
+    rotate = _add(inner, "rotate", "keys:rotate", summary, "keys rotate")
+    rotate.add_argument(
+        "--credentials",
+        action="store_true",
+        help="the tenants' credentials too, in the platform's format: once all applications know both keys",
+    )
+    rotate.add_argument("--objects", action="store_true", help="large payloads in the bucket too")
 
 
 def _dead_letters(commands: Any) -> None:
@@ -163,6 +224,26 @@ def _dead_letters(commands: Any) -> None:
         parser.add_argument("--job", help="only this job")
         parser.add_argument("--tenant", help="only this tenant")
         parser.add_argument("--limit", type=_positive, default=1000, help="messages at most, 1000")
+
+
+def _workflows(commands: Any) -> None:
+    inner = _group(commands, "workflows", "look at executions of state machines, stop one")
+    example = "workflows list --status FAILED"
+    listing = _add(inner, "list", "workflows:list_executions", "list executions, newest first", example)
+    statuses = ("RUNNING", "SUCCEEDED", "FAILED", "TIMED_OUT", "ABORTED", "PENDING_REDRIVE")
+    listing.add_argument("--status", choices=statuses, type=str.upper)
+    listing.add_argument("--limit", type=_positive, default=LIMIT, help=f"executions at most, {LIMIT}")
+    summary = "show one execution: its steps, what waits, the runs of the ledger"
+    show = _add(inner, "show", "workflows:show_execution", summary, "workflows show app-acme-1042")
+    summary = "stop an execution; a step's answer that comes later is told that it is gone"
+    stop = _add(
+        inner, "stop", "workflows:stop_execution", summary, "workflows stop app-acme-1042 --reason 'sent twice'"
+    )
+    stop.add_argument("--reason", help="for those who find it stopped")
+    for parser in (show, stop):
+        parser.add_argument("execution", metavar="EXECUTION", help="its name")
+    for parser in (listing, show, stop):
+        parser.add_argument("--workflow", metavar="NAME", help="only this workflow, e.g. ApplicationReview")
 
 
 def _tenants(commands: Any) -> None:
@@ -207,6 +288,15 @@ def _seconds(text: str) -> float:
     if not 0 < value <= 24 * 3600:
         raise argparse.ArgumentTypeError("between 0 and 86400 seconds")
     return value
+
+
+def _age(text: str) -> timedelta:
+    """A length of time such as 90s, 15m, 24h, 7d; at most 366 days."""
+    found = re.fullmatch(r"(\d+)([smhd])", text)
+    age = timedelta(**{UNITS[found[2]]: int(found[1])}) if found else timedelta()
+    if not timedelta() < age <= timedelta(days=366):
+        raise argparse.ArgumentTypeError(f"{text!r} is no length of time like 15m, 24h, 7d")
+    return age
 
 
 def _positive(text: str) -> int:

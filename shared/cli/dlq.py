@@ -37,7 +37,7 @@ def list_letters(platform: Platform, printer: Printer, arguments: Namespace) -> 
 
 
 def redrive(platform: Platform, printer: Printer, arguments: Namespace) -> int:
-    """{"from", "to": {queue: n}, "redriven", "refused", "expired", "dry_run"}."""
+    """{"from", "to": {queue: n}, "redriven", "refused", "dry_run"}."""
     letters, queue = _letters(platform), _queue(platform, arguments.queue)
     done = letters.redrive(
         queue, _wanted(platform, arguments), arguments.limit, dry_run=arguments.dry_run, now=platform.now()
@@ -50,7 +50,6 @@ def redrive(platform: Platform, printer: Printer, arguments: Namespace) -> int:
                 "to": done.to,
                 "redriven": done.total,
                 "refused": done.refused,
-                "expired": done.expired,
                 "dry_run": done.dry_run,
             }
         )
@@ -59,8 +58,6 @@ def redrive(platform: Platform, printer: Printer, arguments: Namespace) -> int:
     for target, n in done.to.items() if not printer.as_json else ():
         verb = "would go" if done.dry_run else "went"
         printer.line(f"{n} {'message' if n == 1 else 'messages'} {verb} from {source} to {target}")
-    if done.expired and not printer.as_json:
-        printer.line(f"{done.expired} of them are older than their job allows and will end with EXPIRED")
     if done.refused:
         raise Failure(f"{done.refused} messages were not taken by their queue and stay in {source}")
     return 0

@@ -31,7 +31,7 @@ def list_jobs(platform: Platform, printer: Printer, arguments: Namespace) -> Non
         return
     printer.table(
         ["JOB", "CATEGORY", "ON", "QUEUE", "SUMMARY"],
-        [[job.id, job.category, [e.event_name for e in job.on], job.queue_name, job.summary] for job in jobs],
+        [[job.id, job.category, _trigger(job), job.queue_name, job.summary] for job in jobs],
         nothing="no job matches",
     )
 
@@ -66,6 +66,7 @@ def as_dict(job: AnyJob) -> dict[str, Any]:
         "queue": job.queue_name,
         "class": "bulk" if job.bulk else "fast",
         "on": [event.event_name for event in job.on],
+        "cron": job.cron and {"expression": job.cron.text, "zone": job.cron.zone, "scope": job.cron.scope},
         "emits": [event.event_name for event in job.emits],
         "retry": asdict(job.retry),
         "timeout_s": job.timeout_s,
@@ -74,6 +75,10 @@ def as_dict(job: AnyJob) -> dict[str, Any]:
         "tenants": job.tenants,
         "summary": job.summary,
     }
+
+
+def _trigger(job: AnyJob) -> list[str] | str:
+    return f"{job.cron.text} {job.cron.zone}" if job.cron else [event.event_name for event in job.on]
 
 
 def _known(what: str, given: str | None, known: list[str]) -> None:

@@ -7,13 +7,14 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from shared.cli.errors import Failure
 from shared.jobs.aws import BATCH
 from shared.jobs.ports import OutMessage, Queues
 from shared.jobs.registry import Registry
+from shared.jobs.replay import renewed
 from shared.jobs.settlement import DLQ_SUFFIX
 
 HIDDEN_S = 120
@@ -61,8 +62,6 @@ class Redriven:
     dry_run: bool
     to: dict[str, int] = field(default_factory=dict)
     refused: int = 0
-    expired: int = 0
-    """Messages older than their job's max_age: the pipeline will end them with EXPIRED."""
 
     @property
     def total(self) -> int:
@@ -116,8 +115,7 @@ class DeadLetters:
                 picked = matching[: limit - chosen]
                 before |= {letter.identity for letter in picked}
                 chosen += len(picked)
-                done.expired += sum(self._too_old(letter, now) for letter in picked)
-                sent = picked if dry_run else self._send(queue, picked)
+                sent = picked if dry_run else self._send(queue, picked, now)
                 done.refused += len(picked) - len(sent)
                 for letter in sent:
                     target = self.physical(self.destination(queue, letter))
@@ -174,11 +172,12 @@ class DeadLetters:
             seen += len(batch)
             yield batch
 
-    def _send(self, queue: str, letters: Sequence[Letter]) -> list[Letter]:
+    def _send(self, queue: str, letters: Sequence[Letter], now: datetime) -> list[Letter]:
         taken: list[Letter] = []
         for target in sorted({self.destination(queue, letter) for letter in letters}):
             group = [letter for letter in letters if self.destination(queue, letter) == target]
-            answers = self._queues.send(target, [OutMessage(letter.body, letter.tenant) for letter in group])
+            messages = [OutMessage(_renewed(letter, now), letter.tenant) for letter in group]
+            answers = self._queues.send(target, messages)
             taken += [letter for letter, ok in zip(group, answers, strict=True) if ok]
         return taken
 
@@ -187,9 +186,13 @@ class DeadLetters:
             entries = [{"Id": str(n), "ReceiptHandle": letter.receipt} for n, letter in enumerate(letters)]
             self._sqs.delete_message_batch(QueueUrl=self._url(queue), Entries=entries)
 
-    def _too_old(self, letter: Letter, now: datetime) -> bool:
-        job = self._registry.jobs.get(letter.job or "")
-        return job is not None and now - letter.first_sent_at > timedelta(seconds=job.max_age_s)
+
+def _renewed(letter: Letter, now: datetime) -> str:
+    """The message with its age counted anew: who redrives it wants it to run, however old it is."""
+    try:
+        return renewed(letter.body, now, id=letter.message_id)
+    except ValueError:
+        return letter.body
 
 
 def read_letter(message: Mapping[str, Any], prefix: str) -> Letter:

@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from shared.crypto import Keyring
     from shared.db.connections import Connection
     from shared.jobs.environment import JobsEnvironment
-    from shared.jobs.payloads import Blobs
+    from shared.jobs.offload import Vault
     from shared.jobs.ports import Bus, Clock, Queues
     from shared.jobs.publisher import Publisher
     from shared.jobs.registry import AnyJob, Registry
+    from shared.jobs.rotation import BlobStore
 
 ROOT = Path(__file__).resolve().parents[2]
 DEV_ENV = Path(".dev") / "env"
@@ -51,7 +52,7 @@ class Platform:
     load: Callable[[], Registry] = _load_registry
     queues_port: Queues | None = None
     bus_port: Bus | None = None
-    blobs_port: Blobs | None = None
+    blobs_port: BlobStore | None = None
     clock: Clock | None = None
     sleep: Callable[[float], None] = time.sleep
     from_dev: bool = False
@@ -129,9 +130,9 @@ class Platform:
     @cached_property
     def keyring(self) -> Keyring:
         """Opens sealed payloads."""
-        from shared.crypto import Keyring
+        from shared.crypto import MASTER_KEY, PREVIOUS_KEY, Keyring
 
-        return Keyring.single(self.required("INTEGRATION_ENCRYPTION_KEY"))
+        return Keyring.of({MASTER_KEY: self.required(MASTER_KEY), PREVIOUS_KEY: self.secret(PREVIOUS_KEY) or ""})
 
     def close(self) -> None:
         """Close what was opened."""
@@ -156,8 +157,8 @@ class Platform:
         return self.bus_port or EventBridgeBus(self.environment.bus, SOURCE)
 
     @cached_property
-    def blobs(self) -> Blobs:
-        """Where payloads lie that were too large for the ledger."""
+    def blobs(self) -> BlobStore:
+        """Where payloads lie that were too large for the ledger or for a message."""
         from shared.jobs.aws import S3Blobs
 
         return self.blobs_port or S3Blobs(self.environment.bucket)
@@ -167,7 +168,18 @@ class Platform:
         """Validates and sends."""
         from shared.jobs.publisher import Publisher
 
-        return Publisher(self.bus, self.queues, self.registry, source=SOURCE, clock=self.clock)
+        return Publisher(
+            self.bus, self.queues, self.registry, source=SOURCE, clock=self.clock, vault=lambda: self.vault
+        )
+
+    @cached_property
+    def vault(self) -> Vault:
+        """Seals what is too large for a message; UsageError when the bucket or the key is not known."""
+        from shared.jobs.offload import Vault
+
+        if not self.blobs_port and not self.environment.bucket:
+            raise UsageError("the payload is too large for a message: set CGK_BUCKET to the bucket that takes it")
+        return Vault(self.blobs, self.keyring)
 
     def client(self, service: str) -> Any:
         """A boto3 client."""

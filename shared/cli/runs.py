@@ -98,13 +98,16 @@ def _payload(platform: Platform, run: RunRow) -> Any:
     except KeyError:
         raise Failure("the payload's object has expired in the bucket") from None
     try:
-        return json.loads(text)
+        found = json.loads(text)
     except ValueError:  # a dead letter may be anything
         return text
+    if isinstance(found, dict) and "taskToken" in found:
+        found["taskToken"] = "(not shown)"  # who has it may answer the workflow's step
+    return found
 
 
 def cancel_run(platform: Platform, printer: Printer, arguments: Namespace) -> None:
-    """Ask a run to stop: {"run_id", "cancel": "requested"}."""
+    """Stop a run: {"run_id", "cancel": "cancelled" (it waited and has ended) or "requested" (it is under way)}."""
     outcome = ledger.cancel(platform.database(), arguments.id, platform.now())
     if outcome == "unknown":
         raise Failure(f"the ledger knows no run {arguments.id}")
@@ -112,5 +115,7 @@ def cancel_run(platform: Platform, printer: Printer, arguments: Namespace) -> No
         raise Failure(f"run {arguments.id} is over already")
     if printer.as_json:
         printer.json({"run_id": arguments.id, "cancel": outcome})
+    elif outcome == "cancelled":
+        printer.line(f"run {arguments.id} is cancelled; its message will be acknowledged when it comes back")
     else:
         printer.line(f"run {arguments.id} was asked to stop; its handler sees it at its next checkpoint")

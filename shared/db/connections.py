@@ -95,6 +95,13 @@ class ConnectionHolder:
                 connection.close()
 
 
+def is_unreachable(error: BaseException) -> bool:
+    """Whether the database itself is away: no connection, a lost one, shutting down, no room. Not a lock or timeout."""
+    if not isinstance(error, psycopg.OperationalError | psycopg.InterfaceError):
+        return False
+    return error.sqlstate is None or error.sqlstate.startswith(("08", "53", "57P0"))
+
+
 def is_transient_db_error(error: BaseException) -> bool:
     """Whether the same work may succeed later: deadlock, serialization, lost connection, shutdown, timeout, no slot."""
     if not isinstance(error, psycopg.Error):

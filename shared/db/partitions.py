@@ -16,6 +16,7 @@ DAYS_AHEAD = 7  # the upkeep may fail for a week before a row lands in a default
 RUNS_KEPT_DAYS = 90
 CLAIMS_KEPT_DAYS = 30  # a run key answers with its stored result for that long
 DEAD_CLAIMS_KEPT_DAYS = 90
+TICKS_KEPT_DAYS = 100  # longer than the longest pause between two instants of a cron: its last tick is always known
 PAYLOADS_KEPT_DAYS = 30  # payload rows of dead runs; those of succeeded ones expire after 7
 
 _NAME = re.compile(r"(runs|payloads)_(\d{4})(\d{2})(\d{2})")
@@ -33,7 +34,7 @@ INSERT INTO jobs.{table}_{day} SELECT * FROM moved;
 ALTER TABLE jobs.{table} ATTACH PARTITION jobs.{table}_{day} FOR VALUES FROM ('{start}') TO ('{end}');
 """
 PRUNE = """
--- rows of the ledger that are too old: claims, and what lies in the default partitions
+-- rows of the ledger that are too old: claims, task tokens, ticks, and what lies in the default partitions
 WITH old_claims AS (
     DELETE FROM jobs.claims
     WHERE ended_at < %(claims_before)s AND (state <> 'dead' OR ended_at < %(dead_claims_before)s) RETURNING 1
@@ -41,6 +42,10 @@ WITH old_claims AS (
     DELETE FROM jobs.runs_default WHERE run_at < %(runs_before)s RETURNING 1
 ), old_payloads AS (
     DELETE FROM jobs.payloads_default WHERE expires_on < %(payloads_before)s RETURNING 1
+), old_tokens AS (
+    DELETE FROM jobs.tokens WHERE updated_at < %(runs_before)s
+), old_ticks AS (
+    DELETE FROM jobs.ticks WHERE tick_at < %(ticks_before)s
 )
 SELECT (SELECT count(*) FROM old_claims), (SELECT count(*) FROM old_runs), (SELECT count(*) FROM old_payloads)
 """
@@ -83,6 +88,7 @@ def drop_expired(connection: Connection, today: date) -> Pruned:
         "payloads_before": today,
         "claims_before": today - timedelta(days=CLAIMS_KEPT_DAYS),
         "dead_claims_before": today - timedelta(days=DEAD_CLAIMS_KEPT_DAYS),
+        "ticks_before": today - timedelta(days=TICKS_KEPT_DAYS),
     }
     oldest = {"runs": runs_before, "payloads": today}
     with connection.transaction():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
+from uuid import UUID
 
 from pydantic import AwareDatetime, Field, model_validator
 
@@ -19,6 +20,42 @@ StockReason = Literal[
     "shrinkage",
     "other",
 ]
+
+
+SyncStep = Literal["start", "poll", "load", "merge", "reconcile"]
+
+
+class SyncRunStep(Event):
+    """What the messages of a synchronisation run have in common; apps leave all of it out."""
+
+    sync_run_id: UUID | None = None
+    """catalog_sync_runs.id."""
+    step: SyncStep | None = None
+    """Default start."""
+    attempt: Annotated[int, Field(ge=0)] | None = None
+    """Counts the messages of one step: polls, continuations."""
+    restarts: Annotated[int, Field(ge=0)] | None = None
+    """Internal: how often the export began anew; tells messages of one step apart."""
+
+
+class ProductSync(Event, name="product.sync", from_apps=True):
+    """Ask for products to be synchronised: one, all of them, or what has changed."""
+
+    product_id: VendorId | None = None
+    """products.id or a Shopify id."""
+    full_sync: bool = False
+    source: Literal["schedule", "manual", "install", "job"] = "manual"
+
+
+class ProductSyncBatch(SyncRunStep, name="product.syncBatch", from_apps=True):
+    """Synchronise many products: by list, by collection, by change date, or (without any) what has changed."""
+
+    product_ids: list[VendorId] | None = None
+    """products.id or legacy ids, at most 1,000."""
+    shopify_product_ids: list[VendorId] | None = None
+    """At most 1,000."""
+    collection_id: VendorId | None = None
+    updated_since: AwareDatetime | None = None
 
 
 class ProductSyncOne(Event, name="product.syncOne", from_apps=True):
@@ -67,3 +104,59 @@ class CollectionSync(Event, name="collection.sync", from_apps=True):
     action: Literal["update", "delete"] = "update"
     updated_at: AwareDatetime | None = None
     source: str | None = None
+
+
+class InventorySync(Event, name="inventory.sync", from_apps=True):
+    """Ask for stock to be synchronised: of a variant, a product, a location, or everywhere."""
+
+    product_id: VendorId | None = None
+    variant_id: VendorId | None = None
+    location_id: VendorId | None = None
+    full_sync: bool = False
+    source: Literal["schedule", "manual"] = "manual"
+
+
+class InventorySyncBatch(SyncRunStep, name="inventory.syncBatch", from_apps=True):
+    """Bring stock levels up to date: of products, of a location, or what has changed."""
+
+    location_id: VendorId | None = None
+    full_sync: bool = False
+    product_ids: list[VendorId] | None = None
+    """products.id or legacy ids, at most 500."""
+    cursor: Any = None
+    """Older publishers; the run keeps its own."""
+
+
+class CollectionProductsSync(Event, name="collection.productsSync", from_apps=True):
+    """Make the member list of one collection equal to Shopify's."""
+
+    collection_id: VendorId
+    """Legacy id or gid."""
+    shopify_collection_id: VendorId | None = None
+
+
+class StockEvent(Event):
+    """What the stock events have in common. Ids are Shopify's, as digits; `available` is the sum over all places."""
+
+    product_id: str
+    variant_id: str
+    sku: str | None = None
+    available: int
+
+
+class InventoryLowStock(StockEvent, name="inventory.lowStock", to_apps=True):
+    """The stock of a variant fell to its limit."""
+
+    limit: int
+    days_left: int | None = None
+    """At the pace of the last 30 days."""
+
+
+class InventoryOutOfStock(StockEvent, name="inventory.outOfStock", to_apps=True):
+    """A variant cannot be sold any more."""
+
+
+class InventoryRestocked(StockEvent, name="inventory.restocked", to_apps=True):
+    """A variant is in stock again."""
+
+    previous_state: str

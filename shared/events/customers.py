@@ -1,18 +1,16 @@
-"""Contracts of the customer events that other subjects publish."""
+"""Contracts of the customer events."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
-from uuid import UUID
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AwareDatetime, Field, model_validator
 
 from shared.events.base import Event, VendorId
+from shared.events.catalog import SyncRunStep
 
 IDS_MAX = 1_000
-"""Customer ids in one batch message."""
-
-CustomerIds = Annotated[list[VendorId], Field(max_length=IDS_MAX)]
+"""Customer ids in one batch message; the job refuses more."""
 
 
 class CustomerSync(Event, name="customer.sync", from_apps=True):
@@ -32,15 +30,35 @@ class CustomerSync(Event, name="customer.sync", from_apps=True):
         return self
 
 
-class CustomerSyncBatch(Event, name="customer.syncBatch", from_apps=True):
+class CustomerSyncBatch(SyncRunStep, name="customer.syncBatch", from_apps=True):
     """Bring many customers to Shopify's present state: by list, changed since an instant, or all."""
 
-    sync_run_id: UUID | None = None
-    step: Literal["start", "poll", "load", "merge", "reconcile"] | None = None
-    attempt: int | None = None
     mode: Literal["full", "delta"] | None = None
-    customer_ids: CustomerIds | None = None
-    shopify_customer_ids: CustomerIds | None = None
+    customer_ids: list[VendorId] | None = None
+    """customers.id or legacy ids, at most IDS_MAX."""
+    shopify_customer_ids: list[VendorId] | None = None
     created_since: AwareDatetime | None = None
     updated_since: AwareDatetime | None = None
     source: str | None = None
+
+
+class CustomerCreated(Event, name="customer.created", from_apps=True):
+    """A customer was seen for the first time."""
+
+    customer_id: VendorId
+    """customers.id, or a Shopify id."""
+    email: str = Field(repr=False)
+    """Used for matching only, never logged."""
+    shopify_customer_id: VendorId | None = None
+    attempt: Annotated[int, Field(ge=1)] | None = None
+    """Our own delayed repeats."""
+
+
+class CustomerUpdated(Event, name="customer.updated", from_apps=True):
+    """A customer has changed."""
+
+    customer_id: VendorId
+    changes: dict[str, Any] = Field(repr=False)
+    """Field names as keys; values are ignored and never logged."""
+    synced: bool = False
+    """The row has just been written from Shopify."""

@@ -77,6 +77,16 @@ class OrderSyncBatch(Event, name="order.syncBatch", from_apps=True):
         return self
 
 
+class OrderReconcile(Event, name="order.reconcile", from_apps=True):
+    """Compare what Shopify changed with what we hold, and bring in what differs."""
+
+    lookback_hours: Annotated[int, Field(ge=1, le=168)] = 2
+    max_orders: Annotated[int, Field(ge=1)] = 500
+    """How many differing orders are fetched at once; the rest goes to order.syncBatch, nothing is dropped."""
+    deep: bool = False
+    """Compare the days of the last week too, by when the orders were created."""
+
+
 class OrderCreated(Event, name="order.created", from_apps=True):
     """An order was seen for the first time."""
 

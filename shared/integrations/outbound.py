@@ -9,14 +9,11 @@ the resolver changes nothing (DNS rebinding). Redirects are not followed.
     Transient  OUTBOUND_UNAVAILABLE        the name does not resolve, no connection, the answer broke off
     Transient  OUTBOUND_TIMEOUT            no answer in time
 
-Every answer is returned, whatever its status. Signature as Stripe's (docs.stripe.com/webhooks#verify-manually):
-`t=<unix seconds>,v1=<hex HMAC-SHA256 of "<t>.<body>">`.
+Every answer is returned, whatever its status. Signatures: shared.tokens.sign_webhook.
 """
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import ipaddress
 import socket
 import time
@@ -27,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from shared.integrations.http import retry_after_s
+from shared.integrations.safe_fetch import is_public
 from shared.jobs.errors import JobError, Permanent, Transient
 
 if TYPE_CHECKING:
@@ -40,15 +38,6 @@ ANSWER_BYTES = 4096
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve = Callable[[str, int], list[str]]
-
-# Ranges that Python counts as global and that lead inside all the same.
-_TRANSLATED = (
-    ipaddress.IPv6Network("64:ff9b::/96"),  # NAT64, RFC 6052: the last 32 bits are an IPv4 address
-    ipaddress.IPv6Network("64:ff9b:1::/48"),  # local NAT64, RFC 8215
-    ipaddress.IPv6Network("2002::/16"),  # 6to4
-    ipaddress.IPv6Network("2001::/32"),  # Teredo
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -69,12 +58,6 @@ class Answer:
     status: int
     text: str = field(repr=False)
     retry_after_s: float | None
-
-
-def sign(secret: str, body: bytes, at: int) -> str:
-    """The signature header of `body` at `at` (Unix seconds)."""
-    digest = hmac.new(secret.encode(), f"{at}.".encode() + body, hashlib.sha256).hexdigest()
-    return f"t={at},v1={digest}"
 
 
 def resolve_all(host: str, port: int) -> list[str]:
@@ -117,7 +100,7 @@ def _check_address(text: str, scheme: str, allow_loopback: bool) -> None:
         return
     if scheme != "https":
         raise _refused("not https")
-    if not address.is_global or address.is_multicast or any(address in network for network in _TRANSLATED):
+    if not is_public(address):
         raise _refused("the address is not a public one")
 
 

@@ -19,8 +19,14 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve = Callable[[str, int], list[str]]
 
 REDIRECTS = (301, 302, 303, 307, 308)
-NAT64 = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
-"""IPv6 that a gateway turns into any IPv4, private ones included (RFC 6052, RFC 8215)."""
+REFUSED = (
+    ipaddress.ip_network("64:ff9b::/96"),  # NAT64: a gateway turns it into any IPv4, private ones included (RFC 6052)
+    ipaddress.ip_network("64:ff9b:1::/48"),  # the same, local (RFC 8215)
+    ipaddress.ip_network("fec0::/10"),  # site-local, out of use but routed in old networks (RFC 3879)
+    ipaddress.ip_network("192.0.0.0/24"),  # protocol assignments, two of which Python counts as global
+    ipaddress.ip_network("192.88.99.0/24"),  # 6to4 relays (RFC 7526)
+)
+"""Ranges that Python counts as global and that lead inside all the same."""
 
 
 def safe_fetch(
@@ -63,8 +69,8 @@ def is_public(address: Address) -> bool:
             return is_public(address.ipv4_mapped)
         if address.sixtofour is not None or address.teredo is not None:
             return False
-        if any(address in network for network in NAT64):
-            return False
+    if any(address in network for network in REFUSED):
+        return False
     return address.is_global and not (address.is_multicast or address.is_reserved)
 
 

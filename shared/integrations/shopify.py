@@ -26,6 +26,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from shared.events.alerts import AlertApiFailure
@@ -38,7 +39,7 @@ from shared.integrations.shopify_queries import API_VERSION, Access
 from shared.jobs.context import JobContext
 from shared.jobs.errors import JobError, Permanent, RateLimited, Transient
 
-__all__ = ["API_VERSION", "BulkOperation", "BulkStart", "BulkUrlGone", "OrdersPage", "Shopify"]
+__all__ = ["API_VERSION", "BulkOperation", "BulkStart", "BulkUrlGone", "IdsPage", "OrderStamp", "OrdersPage", "Shopify"]
 
 Node = dict[str, Any]
 Make = Callable[[int], tuple[str, dict[str, Any]]]
@@ -52,6 +53,8 @@ PAGE_ORDERS = 10
 """Orders per page with all children, to begin with."""
 MAX_PAGE_ORDERS = 50
 """Largest page that doubling reaches."""
+PAGE_IDS = 250
+"""Orders per page when only their ids and last changes are asked."""
 REFUNDS_PER_CALL = 50
 """Refunds per nodes(ids) call."""
 CHILDREN_PER_PAGE = 250
@@ -72,6 +75,23 @@ class OrdersPage:
     """Complete order nodes of one page; `end_cursor` leads to the next one."""
 
     nodes: list[Node]
+    end_cursor: str | None
+    has_next: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OrderStamp:
+    """Which order, and when it last changed."""
+
+    legacy_id: str
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class IdsPage:
+    """One page of a search that asks for no more than what changed; `end_cursor` leads to the next one."""
+
+    orders: list[OrderStamp]
     end_cursor: str | None
     has_next: bool
 
@@ -140,6 +160,7 @@ class Shopify:
         self._access_known = {"read_customers", "read_products"} <= connection.scopes
         self._sizes = ChildSizes()
         self._pages: Limit | None = None  # made by the first page: its caller names the size to try
+        self._ids = Limit(PAGE_IDS, most=PAGE_IDS)
         self._order_nodes = Limit(PAGE_ORDERS, most=MAX_PAGE_ORDERS)
         self._refund_nodes = Limit(REFUNDS_PER_CALL, most=REFUNDS_PER_CALL)
         self._children = Limit(CHILDREN_PER_PAGE, most=CHILDREN_PER_PAGE)
@@ -302,6 +323,16 @@ class Shopify:
         sizes = self._sizes
         nodes = [self._complete(node, sizes) for node in page["nodes"]]
         return OrdersPage(nodes, page["pageInfo"]["endCursor"], page["pageInfo"]["hasNextPage"])
+
+    def order_ids(self, query: str, *, after: str | None) -> IdsPage:
+        """A page of the orders of a search, by last change: ids and instants only."""
+
+        def make(size: int) -> tuple[str, dict[str, Any]]:
+            return q.ORDER_IDS, {"first": size, "after": after, "query": query}
+
+        page = self._adapted(self._ids, make)["orders"]
+        stamps = [OrderStamp(n["legacyResourceId"], datetime.fromisoformat(n["updatedAt"])) for n in page["nodes"]]
+        return IdsPage(stamps, page["pageInfo"]["endCursor"], page["pageInfo"]["hasNextPage"])
 
     def order_nodes(self, legacy_ids: Sequence[str]) -> list[Node | None]:
         """Complete orders in the order asked, None for one that Shopify does not know."""

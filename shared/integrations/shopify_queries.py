@@ -135,6 +135,14 @@ def order_nodes(access: Access) -> str:
     }}"""
 
 
+# Enough to see which orders changed, in one page of Shopify's largest size.
+ORDER_IDS = f"""query orderIds($first: Int!, $after: String, $query: String) {{
+  orders(first: $first, after: $after, query: $query, sortKey: UPDATED_AT) {{
+    nodes {{ id legacyResourceId updatedAt }} {PAGE_INFO}
+  }}
+}}"""
+
+
 @lru_cache(maxsize=4)
 def more_lines(access: Access) -> str:
     """A further page of an order's line items."""

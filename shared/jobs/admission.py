@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from shared.events.base import Payload
 from shared.jobs.context import Tenant
+from shared.jobs.crons import instant_of
 from shared.jobs.declaration import Delivery
 from shared.jobs.messages import Acknowledge, Admitted, Dead, Defer, Message, Refused
 
@@ -99,9 +100,14 @@ def _serves(tenants: str, tenant: Tenant) -> bool:
 
 
 def expired(message: Message, now: datetime) -> Dead | None:
-    """The verdict on a message older than its job allows; a later leg of a continued run is never too old."""
+    """The verdict on a message older than its job allows; a later leg of a continued run is never too old.
+
+    Time that the message spent paused counts for nothing, nor does what came before its last long wait that the job
+    itself asked for, its redrive or its replay.
+    """
     limit = message.job.max_age_s
-    if message.leg is None and now - message.sent_at > timedelta(seconds=limit):
+    age = now - (message.ages_from or message.sent_at) - timedelta(seconds=message.excused_s)
+    if message.leg is None and age > timedelta(seconds=limit):
         return Dead("EXPIRED", f"older than {limit} s")
     return None
 
@@ -116,7 +122,8 @@ def _canonical(payload: Payload) -> bytes:
 
 def run_key(message: Message, payload: Payload) -> str:
     """The job's key for this delivery, bounded; D19: a pure function of payload and delivery."""
-    key = message.job.key(payload, Delivery(id=message.id, sent_at=message.sent_at))
+    delivery = Delivery(id=message.id, sent_at=message.sent_at, tick=instant_of(payload))
+    key = message.job.key(payload, delivery) + (message.key_suffix or "")
     return key if len(key) <= MAX_KEY else "sha256:" + hashlib.sha256(key.encode()).hexdigest()
 
 

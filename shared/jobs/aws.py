@@ -1,18 +1,23 @@
-"""The ports on AWS: SQS, EventBridge, S3, Secrets Manager. boto3 is imported when the first client is made."""
+"""The ports on AWS: SQS, EventBridge, Scheduler, S3, Secrets Manager. boto3 is imported with the first client."""
 
 from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, timedelta
 from typing import Any, TypeVar
 
-from shared.jobs.ports import OutEvent, OutMessage
+from shared.jobs.ports import OutEvent, OutMessage, OutSchedule
 
 BATCH = 10
 """Entries per call of SendMessageBatch, ChangeMessageVisibilityBatch and PutEvents."""
 MAX_BATCH_BYTES = 900_000
 """Bytes per call: below SQS's and EventBridge's 1 MiB with room for attributes and names."""
+SCHEDULE_CALLS = 8
+"""CreateSchedule has no batch form: so many calls at a time."""
 CONNECT_TIMEOUT_S = 3
 READ_TIMEOUT_S = 10
 RETRIES = 3
@@ -40,10 +45,12 @@ class _Lazy:
     def __init__(self, service: str) -> None:
         self._service = service
         self._client: Any = None
+        self._making = threading.Lock()
 
     def get(self) -> Any:
         if self._client is None:
-            self._client = client(self._service)
+            with self._making:  # a fan-out sends from several threads; boto3 makes clients in one at a time
+                self._client = self._client or client(self._service)
         return self._client
 
 
@@ -118,6 +125,76 @@ class EventBridgeBus:
         return _in_batches(events, lambda e: len(e.detail.encode()) + 200, put, _bus_taken, "publish")
 
 
+class OneOffSchedules:
+    """The `Schedules` port on EventBridge Scheduler, which sends within the minute after the instant.
+
+    `group` holds the schedules, `role_arn` is what Scheduler sends as; both stand in the same account and region as
+    `bus` and the queues, whose physical names begin with `queue_prefix`. Each schedule deletes itself afterwards.
+    """
+
+    def __init__(self, group: str, role_arn: str, bus: str, queue_prefix: str, source: str) -> None:
+        self._group = group
+        self._role_arn = role_arn
+        self._bus = bus
+        self._prefix = queue_prefix
+        self._source = source
+        self._scheduler = _Lazy("scheduler")
+
+    def put(self, schedules: Sequence[OutSchedule]) -> list[bool]:
+        if not schedules:
+            return []
+        self._scheduler.get()  # made once, before the threads share it
+        with ThreadPoolExecutor(SCHEDULE_CALLS) as pool:
+            return list(pool.map(self._put, schedules))
+
+    def _put(self, schedule: OutSchedule) -> bool:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        try:
+            try:
+                self._create(schedule, schedule.group)
+            except ClientError as error:
+                # Scheduler documents the group id for FIFO queues only. Where it insists, the message does without.
+                if error.response["Error"]["Code"] != "ValidationException" or not (schedule.queue and schedule.group):
+                    raise
+                self._create(schedule, None)
+        except ClientError as error:
+            if error.response["Error"]["Code"] == "ConflictException":
+                return True  # the relay was here before
+            logger.warning("aws call failed", extra={"call": "schedule", "error": error.response["Error"]["Code"]})
+            return False
+        except BotoCoreError as error:
+            logger.warning("aws call failed", extra={"call": "schedule", "error": type(error).__name__})
+            return False
+        return True
+
+    def _create(self, schedule: OutSchedule, group: str | None) -> None:
+        _, partition, _, _, account, _ = self._role_arn.split(":", 5)
+        scheduler = self._scheduler.get()
+        place = f"{scheduler.meta.region_name}:{account}"
+        target: dict[str, Any] = {"RoleArn": self._role_arn, "Input": schedule.body}
+        if schedule.queue is not None:
+            queue = f"arn:{partition}:sqs:{place}:{self._prefix}{schedule.queue}"
+            target |= {"Arn": queue, "DeadLetterConfig": {"Arn": f"{queue}-dlq"}}
+            target |= {"SqsParameters": {"MessageGroupId": group}} if group else {}
+        else:
+            target["Arn"] = f"arn:{partition}:events:{place}:event-bus/{self._bus}"
+            target["EventBridgeParameters"] = {"DetailType": schedule.event, "Source": self._source}
+        at = schedule.at.astimezone(UTC)
+        if at.microsecond:
+            at = at.replace(microsecond=0) + timedelta(seconds=1)  # never before the instant
+        scheduler.create_schedule(
+            Name=schedule.name,
+            GroupName=self._group,
+            ClientToken=schedule.name,
+            ScheduleExpression=f"at({at:%Y-%m-%dT%H:%M:%S})",
+            ScheduleExpressionTimezone="UTC",
+            FlexibleTimeWindow={"Mode": "OFF"},
+            ActionAfterCompletion="DELETE",
+            Target=target,
+        )
+
+
 def _bus_taken(answer: Mapping[str, Any], size: int) -> list[bool]:
     entries = answer.get("Entries", [])
     return [n < len(entries) and not entries[n].get("ErrorCode") for n in range(size)]
@@ -176,6 +253,12 @@ class S3Blobs:
                 raise KeyError(key) from error
             raise
         return bytes(answer["Body"].read())
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        """The keys below a prefix, in order."""
+        for page in self._s3.get().get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix):
+            for entry in page.get("Contents", []):
+                yield str(entry["Key"])
 
 
 def read_secret(secret_id: str) -> dict[str, str]:

@@ -25,6 +25,8 @@ from shared.jobs.uuids import uuid7
 
 EARLY_S = 2.0
 """A waiting run may start this many seconds before its time: SQS delays are whole seconds."""
+LEFT_QUEUE_S = 960.0
+"""A run whose time is further away than a queue holds a message (900 s, and a minute more) has a schedule for it."""
 BUSY_S = 2.0
 """Wait when another process is just inserting the same claim."""
 
@@ -170,7 +172,8 @@ def claim(
         elif row["state"] == "running" and row["lease_until"] < now and not take_over:
             found.crashed.append(item)
         else:
-            found.refused.append(Refused(record, _verdict(item, row, now), item.message, item.tenant.slug))
+            verdict = _verdict(item, row, now)
+            found.refused.append(Refused(record, verdict, item.message, item.tenant.slug, key=item.key))
     return found
 
 
@@ -235,6 +238,7 @@ def _run(item: Admitted, row: Mapping[str, Any], owner: UUID) -> Run:
         seq=row["seq"],
         work_ms=row["work_ms"],
         cursor=row["cursor"],
+        known=row["run_id"] == row["known_run"],
     )
 
 
@@ -251,6 +255,8 @@ def _verdict(item: Admitted, row: Mapping[str, Any], now: datetime) -> Acknowled
     if state == "running":
         return Defer(max(1.0, (row["lease_until"] - now).total_seconds() + 1), "RUNNING")
     if state == "waiting" and row["not_before"] is not None:
+        if row["not_before"] - now > timedelta(seconds=LEFT_QUEUE_S):
+            return Acknowledge("the run waits for the message that its schedule will send")
         return Defer(max(1.0, (row["not_before"] - now).total_seconds()), "WAITING")
     if state in ("waiting", "continuing"):
         return Defer(BUSY_S, "BUSY")

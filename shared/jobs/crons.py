@@ -65,6 +65,11 @@ def tick_id(instant: datetime) -> str:
     return f"tick:{instant.astimezone(UTC):%Y-%m-%dT%H:%MZ}"
 
 
+def instant_of(payload: Payload) -> datetime | None:
+    """The scheduled instant of a cron's payload, UTC; None for an event's."""
+    return payload.scheduled_at.astimezone(UTC) if isinstance(payload, Tick) else None
+
+
 def dispatched(job_id: str, dispatch: Dispatch, tick: Tick) -> list[tuple[Event, str]]:
     """The events of one tick for one tenant, each with the key by which its listeners start once."""
     found: list[tuple[Event, str]] = []
@@ -101,7 +106,8 @@ class Cron:
     (parameters :org_id, :slug, :now; run as the tenant, at most 2 s); without it, and when it fails, the tenant counts
     as due, so the job must be right when it runs in vain. `max_late_s`: a tick older than this starts nothing; without
     it a late tick runs as the newest instant that is due. `spread_s`: runs of the tenants start spread over so many
-    seconds, each tenant always at the same one. `suspended`: suspended tenants get the tick too (maintenance).
+    seconds, each tenant always at the same one (default: a little, from the second page of tenants on). `suspended`:
+    suspended tenants get the tick too (maintenance).
     """
 
     text: str
@@ -109,7 +115,7 @@ class Cron:
     scope: Scope = "tenant"
     due: str | None = None
     max_late_s: int | None = None
-    spread_s: int = 0
+    spread_s: int | None = None
     suspended: bool = False
 
     def __post_init__(self) -> None:
@@ -144,7 +150,7 @@ class Cron:
             raise DeclarationError(
                 f"cron {self.text!r}: max_late_s={self.max_late_s} is below the scheduler's own 60 s"
             )
-        if not 0 <= self.spread_s <= MAX_SPREAD_S:
+        if self.spread_s is not None and not 0 <= self.spread_s <= MAX_SPREAD_S:
             raise DeclarationError(f"cron {self.text!r}: spread_s={self.spread_s} must be within 0..{MAX_SPREAD_S}")
 
     @cached_property

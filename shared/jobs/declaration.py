@@ -14,6 +14,7 @@ import hashlib
 import inspect
 import re
 import sys
+import types
 import typing
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -30,6 +31,7 @@ from shared.jobs.queues import FAST_TIMEOUT_S, Queue
 
 if typing.TYPE_CHECKING:
     from shared.jobs.context import JobContext
+    from shared.jobs.ports import Blackout
 
 P = TypeVar("P", bound=Payload)
 R = TypeVar("R", bound=BaseModel)
@@ -70,6 +72,17 @@ class Retry:
 
 
 @dataclass(frozen=True, slots=True)
+class HoldToken(Generic[R]):
+    """What a handler returns whose workflow step must stay open: `return HoldToken(result)`.
+
+    The run is done and `result` is kept, but the step waits until another job answers it with
+    `ctx.workflows.complete` or `fail`. Annotate the handler `-> Result | HoldToken[Result]`.
+    """
+
+    result: R
+
+
+@dataclass(frozen=True, slots=True)
 class Delivery:
     """What a key function may know of a message besides its payload; the same over redelivery, relay and replay."""
 
@@ -86,7 +99,7 @@ class Job(Generic[P, R]):
     """One declared job. Built by `job`, found by the registry's package scan."""
 
     id: str
-    handler: Callable[[JobContext, P], R]
+    handler: Callable[[JobContext, P], R | HoldToken[R]]
     payload: type[P]
     result: type[R]
     on: tuple[type[Event], ...]
@@ -104,6 +117,12 @@ class Job(Generic[P, R]):
     dispatch: Dispatch | None = field(default=None, compare=False)
     """Set for a cron without code: the fan-out publishes these events itself."""
     text: str = field(default="", compare=False)
+    workflows: tuple[str, ...] = ()
+    """State machines that the job starts, or whose held steps it answers."""
+    platform: bool = False
+    """Whether a tenant's run may open platform sessions too, and emit for another tenant: alerts, which tell both."""
+    blackout: Callable[[Blackout], None] | None = field(default=None, compare=False)
+    """Called for a message of the job while the database cannot be reached; must neither raise nor take long."""
 
     @property
     def category(self) -> str:
@@ -125,7 +144,7 @@ class Job(Generic[P, R]):
         """First line of the handler's docstring, or what the dispatch says of itself."""
         return self.text or (inspect.getdoc(self.handler) or "").split("\n", 1)[0]
 
-    def __call__(self, ctx: JobContext, payload: P) -> R:
+    def __call__(self, ctx: JobContext, payload: P) -> R | HoldToken[R]:
         return self.handler(ctx, payload)
 
 
@@ -149,7 +168,10 @@ def job(
     max_age_s: int = MAX_AGE_S,
     max_hops: int = MAX_HOPS,
     tenant_cap: int | None = None,
-) -> Callable[[Callable[[JobContext, P], R]], Job[P, R]]:
+    workflows: tuple[str, ...] = (),
+    platform: bool = False,
+    blackout: Callable[[Blackout], None] | None = None,
+) -> Callable[[Callable[[JobContext, P], R | HoldToken[R]]], Job[P, R]]:
     """Declare a function as the job `id`. Refuses what cannot work, with a sentence that says how to mend it.
 
     A cron's handler takes a Tick (or a payload that adds optional fields to it) and runs once per tenant of the cron's
@@ -174,8 +196,10 @@ def job(
     if bool(events) == (cron is not None):
         raise DeclarationError(f"{id}: a job has either on= (events) or cron= (a schedule); give exactly one")
     served = _served(id, cron, tenants)
+    if platform and served != "any":
+        raise DeclarationError(f'{id}: platform=True goes with tenants="any"; other runs are of one side only')
 
-    def declare(handler: Callable[[JobContext, P], R]) -> Job[P, R]:
+    def declare(handler: Callable[[JobContext, P], R | HoldToken[R]]) -> Job[P, R]:
         payload, result = _signature(id, handler)
         for event in events:
             if not issubclass(event, payload):
@@ -201,6 +225,9 @@ def job(
             max_age_s=max_age_s,
             max_hops=max_hops,
             tenant_cap=tenant_cap,
+            workflows=workflows,
+            platform=platform,
+            blackout=blackout,
             module=handler.__module__,
             cron=cron,
         )
@@ -282,12 +309,20 @@ def _signature(id: str, handler: Callable[..., Any]) -> tuple[Any, Any]:
     names = list(inspect.signature(handler).parameters)
     if len(names) != 2 or names[0] != "ctx":
         raise DeclarationError(f"{id}: the handler takes (ctx, payload), not ({', '.join(names)})")
-    payload, result = hints.get(names[1]), hints.get("return")
+    payload, result = hints.get(names[1]), _result(hints.get("return"))
     if not (isinstance(payload, type) and issubclass(payload, Payload)):
         raise DeclarationError(f"{id}: annotate {names[1]} with a Payload model")
     if not (isinstance(result, type) and issubclass(result, BaseModel)):
         raise DeclarationError(f"{id}: the result must be a pydantic model, not {result!r}")
     return payload, result
+
+
+def _result(hint: Any) -> Any:
+    """The result's model, also of `Result | HoldToken[Result]`."""
+    if typing.get_origin(hint) not in (types.UnionType, typing.Union):
+        return hint
+    models = [part for part in typing.get_args(hint) if typing.get_origin(part) is not HoldToken]
+    return models[0] if len(models) == 1 else hint
 
 
 def _late_names() -> Mapping[str, Any]:

@@ -33,23 +33,26 @@ def build(category: str) -> tuple[Pipeline, str]:
     from shared.crypto import Keyring
     from shared.db.connections import ConnectionHolder
     from shared.jobs import logs
-    from shared.jobs.aws import EventBridgeBus, S3Blobs, SqsQueues
+    from shared.jobs.aws import S3Blobs, SqsQueues
     from shared.jobs.environment import JobsEnvironment
     from shared.jobs.execution import Workshop
-    from shared.jobs.messages import OWN_SOURCE
-    from shared.jobs.outbox import Relay
     from shared.jobs.pipeline import Pipeline
     from shared.jobs.ports import SystemClock
     from shared.jobs.registry import load_registry
+    from shared.jobs.signals import SnsAlarms
     from shared.jobs.tenants import TenantDirectory
+    from shared.jobs.wiring import relay_of
+    from shared.jobs.workflows import state_machines
 
     environment = JobsEnvironment.read()
     logs.configure(f"cgk-{category}")
     secrets = environment.secrets()
     connections = ConnectionHolder(secrets["DATABASE_URL"], application_name=f"cgk-{category}")
-    keyring = Keyring.single(secrets["INTEGRATION_ENCRYPTION_KEY"])
+    logs.hide(secrets)
+    keyring = Keyring.of(secrets)
     queues = SqsQueues(environment.queue_prefix)
-    relay = Relay(EventBridgeBus(environment.bus, OWN_SOURCE), queues, keyring)
+    machines = state_machines(environment.settings)
+    relay = relay_of(environment, keyring, queues, machines)
     shop = Workshop(
         connections=connections,
         keyring=keyring,
@@ -59,6 +62,8 @@ def build(category: str) -> tuple[Pipeline, str]:
         settings=environment.settings,
         rng=random.Random(),
         relay=relay,
+        machines=machines,
+        alarms=SnsAlarms(environment.settings.get("CGK_ALARM_TOPIC")),
     )
     pipeline = Pipeline(
         shop=shop,

@@ -1,7 +1,8 @@
 """Step 1, parse: an SQS record becomes a Message, or a verdict.
 
-Three forms arrive: the bus rule's {job, event, id, source, time, payload}, and straight from a publisher
-{"job": id, "payload": {...}} or {"event": name, "payload": {...}} with an optional idempotencyKey.
+Four forms arrive: the bus rule's {job, event, id, source, time, payload}, straight from a publisher
+{"job": id, "payload": {...}} or {"event": name, "payload": {...}} with an optional idempotencyKey, and from a
+workflow's step {job, payload, taskToken}.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from shared.jobs.messages import OWN_SOURCE, Dead, Defer, Leg, Message, Record, Refused
+from shared.jobs.messages import AGES_FROM, KEY_SUFFIX, OWN_SOURCE, Dead, Defer, Leg, Message, Record, Refused
 from shared.jobs.registry import AnyJob, Registry
+from shared.jobs.tokens import MAX_TOKEN, token_digest
 
 UNKNOWN_JOB_GRACE = timedelta(minutes=15)
 """A deploy may be halfway: the job of a message may be known to the next version of this function."""
@@ -84,14 +86,17 @@ def _jobs(record: Record, body: Mapping[str, Any], registry: Registry) -> list[A
 
 
 def _message(record: Record, body: Mapping[str, Any], meta: Mapping[str, Any], job: AnyJob) -> Message:
-    source = body.get("source") if isinstance(body.get("source"), str) else "sqs"
+    source = body.get("source") if isinstance(body.get("source"), str) else "workflow" if "taskToken" in body else "sqs"
     assert isinstance(source, str)
     own = source == OWN_SOURCE
     outside_key = body.get("idempotencyKey")
     if outside_key is not None and not (isinstance(outside_key, str) and 0 < len(outside_key) <= MAX_KEY):
         raise _Malformed(f"idempotencyKey must be text of 1..{MAX_KEY} characters")
+    token = _token(body)
     key = _text(meta, "key") or outside_key
-    event_id = key or _text(meta, "id") or _text(body, "id") or record.message_id
+    # A step's message has no id of its own but its token, which is new each time the step is entered.
+    own_id = f"task:{token_digest(token).hex()[:40]}" if token else record.message_id
+    event_id = key or _text(meta, "id") or _text(body, "id") or own_id
     return Message(
         record=record,
         job=job,
@@ -105,7 +110,21 @@ def _message(record: Record, body: Mapping[str, Any], meta: Mapping[str, Any], j
         hops=meta["hops"] if isinstance(meta.get("hops"), int) and meta["hops"] >= 0 else 0,
         explicit_key=bool(meta.get("explicitKey")) or (key is not None and not own),
         leg=_leg(meta.get("run")),
+        task_token=token,
+        ages_from=_instant(meta[AGES_FROM], record.sent_at) if AGES_FROM in meta else None,
+        key_suffix=_text(meta, KEY_SUFFIX),
     )
+
+
+def _token(body: Mapping[str, Any]) -> str | None:
+    token = body.get("taskToken")
+    if token is None:
+        return None
+    if not isinstance(token, str) or not 0 < len(token) <= MAX_TOKEN:
+        raise _Malformed(f"taskToken must be text of 1..{MAX_TOKEN} characters")
+    if not isinstance(body.get("job"), str):
+        raise _Malformed("a message with a taskToken must name its job: one token has one answer")
+    return token
 
 
 def _text(members: Mapping[str, Any], name: str) -> str | None:

@@ -7,7 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-SECRET_NAMES = ("DATABASE_URL", "DATABASE_ADMIN_URL", "INTEGRATION_ENCRYPTION_KEY")
+SECRET_NAMES = (
+    "DATABASE_URL",
+    "DATABASE_ADMIN_URL",
+    "INTEGRATION_ENCRYPTION_KEY",
+    "INTEGRATION_ENCRYPTION_KEY_PREVIOUS",
+)
 """What may stand in the secret, or on a developer's machine in the environment itself."""
 
 
@@ -24,6 +29,9 @@ class JobsEnvironment:
     bus: str
     bucket: str
     queue_prefix: str
+    schedule_group: str
+    scheduler_role: str
+    """ARN of the role by which one-off schedules send; empty where there are none."""
     secret_id: str | None
     settings: Mapping[str, str] = field(repr=False)
 
@@ -38,6 +46,8 @@ class JobsEnvironment:
             bus=environ.get("CGK_BUS", "cgk"),
             bucket=environ.get("CGK_BUCKET", ""),
             queue_prefix=environ.get("CGK_QUEUE_PREFIX", "cgk-"),
+            schedule_group=environ.get("CGK_SCHEDULE_GROUP", "cgk-delayed"),
+            scheduler_role=environ.get("CGK_SCHEDULER_ROLE", ""),
             secret_id=environ.get("CGK_SECRET_ID") or None,
             settings={name: value for name, value in environ.items() if name not in SECRET_NAMES},
         )

@@ -4,7 +4,8 @@
     ├── Permanent      wrong for good: dead letter with the code
     ├── Transient      may pass: retry by the job's policy, one attempt burnt
     ├── RateLimited    the vendor said when: wait, no attempt burnt
-    └── Deferred       not now: wait, no attempt burnt, same run
+    ├── Deferred       not now: wait, no attempt burnt, same run
+    └── Cancelled      asked to stop, and stopped
 
 Any other exception is transient with code UNEXPECTED. Only `failures.py` turns an exception into a verdict.
 """
@@ -65,6 +66,13 @@ class Deferred(JobError):
         super().__init__(code, detail)
         self.after_s = after_s
         self.at = at
+
+
+class Cancelled(JobError):
+    """Someone asked the run to stop (`ctx.cancelled()`) and it stops here: no dead letter, no alert, no retry."""
+
+    def __init__(self, detail: str = "") -> None:
+        super().__init__("CANCELLED", detail)
 
 
 class LeaseLost(Exception):

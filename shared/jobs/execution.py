@@ -9,29 +9,33 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from types import FrameType
 from typing import Any, NoReturn
 from uuid import UUID
 
 import psycopg
+from pydantic import BaseModel
 
 from shared.crypto import Keyring
 from shared.db.connections import ConnectionHolder
 from shared.db.sessions import TransactionSession, commit, leave_role, open_platform, open_tenant, rollback
 from shared.events.base import Event, Payload
-from shared.integrations.http import Http
-from shared.jobs import failures, settlement
+from shared.integrations.http import Http, code_prefix
+from shared.jobs import failures, settlement, tokens
 from shared.jobs.admission import SYSTEM_TENANT, expired
-from shared.jobs.context import Isolation, Session, Tenant
-from shared.jobs.declaration import Delivery
+from shared.jobs.context import Isolation, Session, Tenant, Workflows
+from shared.jobs.declaration import Delivery, HoldToken
 from shared.jobs.emissions import Emitter
-from shared.jobs.errors import JobTimeout, LeaseLost, Permanent
-from shared.jobs.messages import Continue, Dead, Ending, Outcome, Outgoing, Run, Succeeded
+from shared.jobs.errors import JobTimeout, LeaseLost, Permanent, RateLimited
+from shared.jobs.messages import Cancelled, Continue, Dead, Ending, Outcome, Outgoing, Run, Succeeded
 from shared.jobs.outbox import Relay
-from shared.jobs.ports import Clock
+from shared.jobs.ports import Alarms, Clock, Metrics, NoStateMachines, StateMachines
 from shared.jobs.registry import Registry
+from shared.jobs.signals import EmfMetrics, SnsAlarms
+from shared.jobs.workflows import RunWorkflows
+from shared.rate_limiter import Rate, acquire, block
 
 WORK_LIMIT_S = 30 * 60
 """Seconds of work of one run over all its legs; longer chains send a new message."""
@@ -65,10 +69,13 @@ class Workshop:
     keyring: Keyring
     registry: Registry
     clock: Clock
-    secrets: Mapping[str, str]
+    secrets: Mapping[str, str] = field(repr=False)
     settings: Mapping[str, str]
     rng: random.Random
     relay: Relay
+    machines: StateMachines = field(default_factory=NoStateMachines)
+    metrics: Metrics = field(default_factory=EmfMetrics)
+    alarms: Alarms = field(default_factory=lambda: SnsAlarms(None))
 
 
 def execute(run: Run, shop: Workshop, remaining_s: Callable[[], float]) -> Outcome:
@@ -84,10 +91,14 @@ def execute(run: Run, shop: Workshop, remaining_s: Callable[[], float]) -> Outco
     try:
         if spent is not None:
             ending = spent
+        elif run.known and context.cancelled():
+            ending = Cancelled("asked to stop before it was begun again")
         else:
+            if run.message.task_token:
+                tokens.keep(shop.connections.get(), run, shop.keyring, shop.clock.now())
             with _timer(run.job.timeout_s):
-                result = run.job(context, run.admitted.payload)
-            ending = Succeeded(result.model_dump(mode="json", by_alias=True, exclude_none=True))
+                returned = run.job(context, run.admitted.payload)
+            ending = context.finish(returned)
             context.close_final(ending)
     except _ContinueFrom as leave:
         ending = context.next_leg(leave.cursor)
@@ -150,16 +161,28 @@ class JobSession(TransactionSession):
         self._context = context
         self.outgoing: list[Outgoing] = []
 
-    def emit(self, event: Event, *, key: str | None = None, delay_s: float = 0) -> None:
-        self.outgoing += self._context.emitter.event(event, key=key, delay_s=delay_s, now=self._context.now())
+    def emit(
+        self,
+        event: Event,
+        *,
+        key: str | None = None,
+        delay_s: float = 0,
+        deliver_at: datetime | None = None,
+        tenant: str | None = None,
+    ) -> None:
+        emitter, now = self._context.emitter_for(tenant), self._context.now()
+        self.outgoing += emitter.event(event, key=key, delay_s=delay_s, now=now, deliver_at=deliver_at)
 
     def emit_many(self, events: Sequence[tuple[Event, str | None]]) -> None:
         now = self._context.now()
         for event, key in events:
             self.outgoing += self._context.emitter.event(event, key=key, delay_s=0, now=now)
 
-    def again(self, payload: Payload, *, delay_s: float = 0, key: str | None = None) -> None:
-        self.outgoing.append(self._context.emitter.again(payload, key=key, delay_s=delay_s, now=self._context.now()))
+    def again(
+        self, payload: Payload, *, delay_s: float = 0, key: str | None = None, deliver_at: datetime | None = None
+    ) -> None:
+        now, emitter = self._context.now(), self._context.emitter
+        self.outgoing.append(emitter.again(payload, key=key, delay_s=delay_s, now=now, deliver_at=deliver_at))
 
 
 class RunContext:
@@ -176,6 +199,9 @@ class RunContext:
         self._cancelled = (0.0, False)
         self.emitter = Emitter(run, shop.registry)
         self.outgoing: list[Outgoing] = []
+        self.workflows: Workflows = RunWorkflows(run, shop, send=self._send, outside=self._refuse_http)
+        self.metrics = shop.metrics
+        self.alarms = shop.alarms
         self.settled = False
         self.used_session = False
         self.log = RunLog(logger, {"job": run.job.id, "run": str(run.run_id), "tenant": run.tenant.slug})
@@ -212,6 +238,10 @@ class RunContext:
         return self._run.attempt >= self._run.job.retry.attempts
 
     @property
+    def task_token(self) -> str | None:
+        return str(self.run_id) if self._run.message.task_token else None
+
+    @property
     def cursor(self) -> Any:
         return self._run.cursor
 
@@ -232,6 +262,23 @@ class RunContext:
         if self._open or self._final:
             raise RuntimeError("a wait inside an open session would hold its locks; close the session first")
         self._shop.clock.sleep(min(seconds, max(0.0, self._hard_remaining_s())))
+
+    def limit(self, rate: Rate, *, shared: str | None = None, cost: float = 1, wait_s: float = 0) -> None:
+        self._refuse_http()
+        bears_s = max(0.0, min(wait_s, self.remaining_s()))
+        conn = self._shop.connections.get()
+        permit = acquire(conn, self._bucket_owner(shared), rate, now=self.now(), cost=cost, bears_s=bears_s)
+        if not permit.granted:
+            raise RateLimited(max(1.0, permit.wait_s), f"{code_prefix(rate.vendor)}_RATE_LIMITED", "our own limiter")
+        if permit.wait_s:
+            self.sleep(permit.wait_s)
+
+    def limit_hit(self, rate: Rate, after_s: float, *, shared: str | None = None) -> None:
+        self._refuse_http()
+        block(self._shop.connections.get(), self._bucket_owner(shared), rate, now=self.now(), after_s=after_s)
+
+    def _bucket_owner(self, shared: str | None) -> str:
+        return self.tenant.slug if shared is None else f"shared:{shared}"  # no slug has a colon
 
     def remaining_s(self) -> float:
         return self._hard_remaining_s() - DEADLINE_MARGIN_S
@@ -268,7 +315,13 @@ class RunContext:
         isolation: Isolation = "read committed",
         statement_timeout_s: float | None = None,
     ) -> Iterator[Session]:
-        conn = self._begin(read_only=read_only, isolation=isolation, statement_timeout_s=statement_timeout_s)
+        conn = self._begin(
+            platform=False, read_only=read_only, isolation=isolation, statement_timeout_s=statement_timeout_s
+        )
+        yield from self._transaction(conn, read_only)
+
+    def _transaction(self, conn: psycopg.Connection[Any], read_only: bool) -> Iterator[Session]:
+        """The block of an intermediate session, its end and what it sends."""
         session = self._open = JobSession(conn, self)
         try:
             yield session
@@ -283,8 +336,28 @@ class RunContext:
             self._shop.relay.send(self._shop.connections.get(), session.outgoing)
 
     @contextmanager
+    def platform_session(
+        self,
+        *,
+        read_only: bool = False,
+        isolation: Isolation = "read committed",
+        statement_timeout_s: float | None = None,
+    ) -> Iterator[Session]:
+        self._refuse_tenants("works on the platform's own tables")
+        conn = self._begin(
+            platform=True, read_only=read_only, isolation=isolation, statement_timeout_s=statement_timeout_s
+        )
+        yield from self._transaction(conn, read_only)
+
+    def _refuse_tenants(self, what: str) -> None:
+        if self.tenant != SYSTEM_TENANT and not self._run.job.platform:
+            raise RuntimeError(
+                f"only a run of the tenant {SYSTEM_TENANT.slug}, or a job declared platform=True, {what}"
+            )
+
+    @contextmanager
     def final_session(self, *, isolation: Isolation = "read committed") -> Iterator[Session]:
-        conn = self._begin(read_only=False, isolation=isolation, statement_timeout_s=None)
+        conn = self._begin(platform=False, read_only=False, isolation=isolation, statement_timeout_s=None)
         session = self._open = JobSession(conn, self)
         try:
             yield session
@@ -296,7 +369,7 @@ class RunContext:
         self._final = session
 
     def _begin(
-        self, *, read_only: bool, isolation: Isolation, statement_timeout_s: float | None
+        self, *, platform: bool, read_only: bool, isolation: Isolation, statement_timeout_s: float | None
     ) -> psycopg.Connection[Any]:
         if self._open or self._final:
             raise RuntimeError(
@@ -305,7 +378,7 @@ class RunContext:
         self.used_session = True
         bound = min(statement_timeout_s or STATEMENT_TIMEOUT_S, max(1.0, self._hard_remaining_s()))
         conn = self._shop.connections.get()
-        if self.tenant == SYSTEM_TENANT:
+        if platform or self.tenant == SYSTEM_TENANT:
             open_platform(conn, read_only=read_only, isolation=isolation, statement_timeout_s=bound)
         else:
             open_tenant(conn, self.tenant, read_only=read_only, isolation=isolation, statement_timeout_s=bound)
@@ -334,13 +407,33 @@ class RunContext:
 
     # Emitting and ending.
 
-    def emit(self, event: Event, *, key: str | None = None, delay_s: float = 0) -> None:
-        self._refuse_after_final()
-        self.outgoing += self.emitter.event(event, key=key, delay_s=delay_s, now=self.now())
+    def emitter_for(self, tenant: str | None) -> Emitter:
+        """The emitter of the run's own events, or of those for another tenant."""
+        if tenant is None or tenant == self.tenant.slug:
+            return self.emitter
+        self._refuse_tenants("emits for another tenant")
+        return Emitter(self._run, self._shop.registry, tenant=tenant)
 
-    def again(self, payload: Payload, *, delay_s: float = 0, key: str | None = None) -> None:
+    def emit(
+        self, event: Event, *, key: str | None = None, delay_s: float = 0, deliver_at: datetime | None = None
+    ) -> None:
         self._refuse_after_final()
-        self.outgoing.append(self.emitter.again(payload, key=key, delay_s=delay_s, now=self.now()))
+        self.outgoing += self.emitter.event(event, key=key, delay_s=delay_s, now=self.now(), deliver_at=deliver_at)
+
+    def again(
+        self, payload: Payload, *, delay_s: float = 0, key: str | None = None, deliver_at: datetime | None = None
+    ) -> None:
+        self._refuse_after_final()
+        row = self.emitter.again(payload, key=key, delay_s=delay_s, now=self.now(), deliver_at=deliver_at)
+        self.outgoing.append(row)
+
+    def _send(self, row: Outgoing) -> None:
+        """Into the open session's outbox, else into that of the settling."""
+        if self._open is not None:
+            self._open.outgoing.append(row)
+            return
+        self._refuse_after_final()
+        self.outgoing.append(row)
 
     def _refuse_after_final(self) -> None:
         if self._final:
@@ -361,15 +454,34 @@ class RunContext:
         self.outgoing.append(self.emitter.leg(self._run.seq + 1, self.now()))
         return Continue(cursor)
 
+    def finish(self, returned: BaseModel | HoldToken[Any]) -> Succeeded:
+        """The ending of a handler that returned, and the answer to a step that waits for it."""
+        held = isinstance(returned, HoldToken)
+        result = returned.result if isinstance(returned, HoldToken) else returned
+        token = self._run.message.task_token
+        if held and token is None:
+            raise Permanent("NO_TASK_TOKEN", "the job holds its step's token but no workflow called it")
+        wire = result.model_dump(mode="json", by_alias=True, exclude_none=True)
+        if token is not None and not held:
+            self.outgoing.append(tokens.success(token, wire, tenant=self.tenant.slug, run_id=self.run_id))
+        return Succeeded(wire, held)
+
+    def _hold(self) -> None:
+        self.outgoing += tokens.hold(self._shop.connections.get(), self._run, self._shop.keyring, self.now())
+
     def close_final(self, ending: Succeeded) -> None:
-        """Commit the final session together with the run's end; nothing to do when the handler opened none."""
+        """Commit the final session together with the run's end; without one only a held token is noted."""
         session = self._final
         if session is None:
+            if ending.held:
+                self._hold()
             return
         conn = self._shop.connections.get()
+        leave_role(conn)
+        if ending.held:
+            self._hold()
         self.outgoing += session.outgoing
         outcome = Outcome(self._run, ending, _ms(self._started), tuple(self.outgoing))
-        leave_role(conn)
         settled = settlement.settle(conn, [outcome], owner=self._run.owner, keyring=self._shop.keyring, now=self.now())
         if not settled:
             raise LeaseLost(f"{self.job_id} {self.run_id}")

@@ -8,9 +8,10 @@ from datetime import datetime
 import psycopg
 
 from shared.db.connections import is_transient_db_error
+from shared.jobs import errors
 from shared.jobs.declaration import Retry
 from shared.jobs.errors import Deferred, JobTimeout, Permanent, RateLimited, Transient
-from shared.jobs.messages import Dead, Defer
+from shared.jobs.messages import Cancelled, Dead, Defer
 
 HAND_BACK_MIN_S = 5.0
 HAND_BACK_MAX_S = 300.0
@@ -31,7 +32,9 @@ def hand_back_delay(receive_count: int, rng: random.Random) -> float:
     return wait / 2 + rng.random() * wait / 2
 
 
-def verdict(error: BaseException, *, retry: Retry, attempt: int, now: datetime, rng: random.Random) -> Dead | Defer:
+def verdict(
+    error: BaseException, *, retry: Retry, attempt: int, now: datetime, rng: random.Random
+) -> Dead | Defer | Cancelled:
     """What becomes of a run whose handler raised `error` on attempt `attempt`."""
     match error:
         case Permanent():
@@ -40,7 +43,9 @@ def verdict(error: BaseException, *, retry: Retry, attempt: int, now: datetime, 
             return Defer(max(1.0, error.after_s), error.code, error.detail)
         case Deferred():
             wait = error.after_s if error.at is None else (error.at - now).total_seconds()
-            return Defer(max(1.0, wait or 0.0), error.code, error.detail)
+            return Defer(max(1.0, wait or 0.0), error.code, error.detail, asked=True)
+        case errors.Cancelled():
+            return Cancelled(error.detail)
         case Transient():
             code, detail, fixed = error.code, error.detail, error.after_s
         case JobTimeout():

@@ -84,6 +84,17 @@ PAYLOAD = """
 SELECT body, blob_key FROM jobs.payloads WHERE run_id = %(run_id)s
 """
 CANCEL = """
+-- ledger: end a run that waits
+WITH ended AS (
+    UPDATE jobs.claims SET state = 'cancelled', not_before = NULL, ended_at = %(now)s, updated_at = %(now)s
+    WHERE run_id = %(run_id)s AND state IN ('waiting', 'continuing')
+    RETURNING run_id, run_at
+)
+UPDATE jobs.runs r SET state = 'cancelled', cancel_requested_at = COALESCE(r.cancel_requested_at, %(now)s),
+    ended_at = %(now)s, next_at = NULL
+FROM ended e WHERE r.run_id = e.run_id AND r.run_at = e.run_at
+"""
+ASK_TO_STOP = """
 -- ledger: ask a run to stop
 UPDATE jobs.runs SET cancel_requested_at = COALESCE(cancel_requested_at, %(now)s)
 WHERE run_id = %(run_id)s AND state = ANY(%(open)s)
@@ -192,7 +203,7 @@ class OutboxBacklog:
     attempts: int
 
 
-Cancelled = Literal["requested", "over", "unknown"]
+Cancelled = Literal["cancelled", "requested", "over", "unknown"]
 
 
 def search(conn: Connection, where: RunFilter, *, limit: int = 50, after: str | None = None) -> Page:
@@ -257,8 +268,11 @@ def sealed_payload(conn: Connection, run_id: UUID) -> SealedPayload | None:
 
 
 def cancel(conn: Connection, run_id: UUID, now: datetime) -> Cancelled:
-    """Ask a run to stop: its handler sees it by ctx.cancelled(). `over`: it has ended; `unknown`: there is none."""
-    if conn.execute(CANCEL, {"run_id": run_id, "now": now, "open": list(OPEN_STATES)}).fetchone():
+    """Stop a run. `cancelled`: it waited and has ended, its message will be acknowledged when it comes; `requested`: it
+    is under way, its handler sees it by ctx.cancelled() and it is not begun again; `over`; `unknown`: there is none."""
+    if conn.execute(CANCEL, {"run_id": run_id, "now": now}).rowcount:
+        return "cancelled"
+    if conn.execute(ASK_TO_STOP, {"run_id": run_id, "now": now, "open": list(OPEN_STATES)}).fetchone():
         return "requested"
     return "over" if find(conn, run_id) else "unknown"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from shared.jobs.messages import Acknowledge, Dead, Defer, Outcome, Refused
@@ -10,8 +11,13 @@ from shared.jobs.messages import Acknowledge, Dead, Defer, Outcome, Refused
 OWN_FAULTS = ("UNEXPECTED", "DATABASE_ERROR", "TIMEOUT")
 """Codes that point at our own code: their line carries where it happened."""
 
+SHORTEST_SECRET = 6
+"""Characters; a shorter value would black out ordinary words."""
+HIDDEN = "[secret]"
+
 logger = logging.getLogger("cgk.jobs")
 _configured = False
+_hidden: set[str] = set()
 
 
 def configure(service: str) -> None:
@@ -23,14 +29,73 @@ def configure(service: str) -> None:
 
     from aws_lambda_powertools.logging.formatter import LambdaPowertoolsFormatter
 
+    class Formatter(LambdaPowertoolsFormatter):
+        def format(self, record: logging.LogRecord) -> str:
+            return redact(super().format(record))
+
     handler = logging.StreamHandler(sys.stdout)
-    handler.setFormatter(LambdaPowertoolsFormatter(service=service, utc=True))
+    handler.setFormatter(Formatter(service=service, utc=True))
+    handler.addFilter(RecordRedaction())
     root = logging.getLogger()
     root.handlers[:] = [handler]  # Lambda installs one of its own, which would print each line twice
     root.setLevel(logging.INFO)
     for noisy in ("botocore", "urllib3", "boto3"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     _configured = True
+
+
+def hide(secrets: Mapping[str, str]) -> None:
+    """Keep the values of secrets, and the passwords inside of URLs among them, out of every line from here on."""
+    for value in secrets.values():
+        _hidden.update(text for text in _spellings(value) if len(text) >= SHORTEST_SECRET)
+
+
+def _spellings(value: str) -> Iterable[str]:
+    """The value, as JSON writes it, and when it is a URL its password, plain and as it stands there."""
+    import json
+    from urllib.parse import unquote, urlsplit
+
+    yield value
+    yield json.dumps(value)[1:-1]
+    try:
+        password = urlsplit(value).password
+    except ValueError:
+        return
+    if password:
+        yield password
+        yield unquote(password)
+
+
+def redact(text: str) -> str:
+    """The text without hidden values; the longest first, so that no part of one is left."""
+    for value in sorted(_hidden, key=len, reverse=True):
+        if value in text:
+            text = text.replace(value, HIDDEN)
+    return text
+
+
+class RecordRedaction(logging.Filter):
+    """Takes hidden values out of a record itself, so that no handler after this one can print them."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if _hidden:
+            message = record.getMessage()
+            if (clean := redact(message)) != message:
+                record.msg, record.args = clean, ()
+            for name, value in vars(record).items():
+                if name not in ("msg", "args", "exc_info"):
+                    setattr(record, name, _clean(value))
+        return True
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, str):
+        return redact(value)
+    if isinstance(value, dict):
+        return {name: _clean(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_clean(part) for part in value]
+    return value
 
 
 def log(item: Outcome | Refused) -> None:

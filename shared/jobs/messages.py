@@ -16,11 +16,18 @@ from uuid import UUID
 
 from shared.events.base import Payload
 from shared.jobs.context import Tenant
+from shared.jobs.crons import instant_of
 from shared.jobs.declaration import Delivery
 from shared.jobs.registry import AnyJob
 
 OWN_SOURCE = "cgk.jobs"
 """EventBridge source of what the jobs publish; IAM denies it to applications."""
+BLOB = "_blob"
+"""Member of a payload that lies in the bucket: the object's key, beside tenantId and _meta instead of the fields."""
+AGES_FROM = "agesFrom"
+"""Member of `_meta`: the age that max_age_s bounds counts from this instant instead of sentAt."""
+KEY_SUFFIX = "keySuffix"
+"""Member of `_meta`: added to the run key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +56,11 @@ class Message:
     """A parsed record: which job it is for and what is known of its origin.
 
     `payload` is the wire form without `_meta`, `tenantId` included. `explicit_key`: an outside publisher's own
-    idempotency key, which may not come back with another payload.
+    idempotency key, which may not come back with another payload. `task_token`: a workflow's step waits for the
+    answer; a secret, no part of the payload. `blob`: the object that the payload was fetched from, which is what the
+    message carries on. `ages_from`: instant that its age counts from instead of `sent_at` (a wait that the job asked
+    for, a redrive, a replay). `excused_s`: seconds of its age that count for nothing, because of a pause.
+    `key_suffix`: makes a replay of a run that has succeeded a run of its own.
     """
 
     record: Record
@@ -64,17 +75,27 @@ class Message:
     hops: int
     explicit_key: bool = False
     leg: Leg | None = None
+    task_token: str | None = field(default=None, repr=False)
+    blob: str | None = None
+    ages_from: datetime | None = None
+    excused_s: float = 0
+    key_suffix: str | None = None
+
+    @property
+    def carried(self) -> Mapping[str, Any]:
+        """The payload as messages carry it: itself, or the tenant and the key of the object that holds it."""
+        return self.payload if self.blob is None else {"tenantId": self.payload.get("tenantId"), BLOB: self.blob}
 
     @property
     def own(self) -> bool:
         """Published by the jobs themselves."""
         return self.source == OWN_SOURCE
 
-    def body(self) -> str:
+    def body(self, *, with_token: bool = True) -> str:
         """The message as it can be sent again, straight to the job's queue, with its identity kept."""
         return compose(
             self.job.id,
-            self.payload,
+            self.carried,
             event=self.event,
             id=self.id,
             sent_at=self.sent_at,
@@ -84,6 +105,9 @@ class Message:
             hops=self.hops,
             explicit_key=self.explicit_key,
             leg=self.leg,
+            task_token=self.task_token if with_token else None,
+            ages_from=self.ages_from,
+            key_suffix=self.key_suffix,
         )
 
 
@@ -100,6 +124,9 @@ def compose(
     hops: int = 0,
     explicit_key: bool = False,
     leg: Leg | None = None,
+    task_token: str | None = None,
+    ages_from: datetime | None = None,
+    key_suffix: str | None = None,
 ) -> str:
     """Body of a message straight to a job's queue. The envelope of the bus rule, plus what `_meta` must keep."""
     meta = envelope_meta(
@@ -107,7 +134,17 @@ def compose(
     )
     if explicit_key:
         meta["explicitKey"] = True
-    body = {"job": job_id, "event": event, "source": source, "payload": {**payload, "_meta": meta}}
+    if ages_from is not None:
+        meta[AGES_FROM] = ages_from.isoformat()
+    if key_suffix is not None:
+        meta[KEY_SUFFIX] = key_suffix
+    body = {
+        "job": job_id,
+        "event": event,
+        "source": source,
+        "payload": {**payload, "_meta": meta},
+        "taskToken": task_token,
+    }
     return json.dumps({k: v for k, v in body.items() if v is not None}, separators=(",", ":"), ensure_ascii=False)
 
 
@@ -144,7 +181,7 @@ class Admitted:
 
     @property
     def delivery(self) -> Delivery:
-        return Delivery(id=self.message.id, sent_at=self.message.sent_at)
+        return Delivery(id=self.message.id, sent_at=self.message.sent_at, tick=instant_of(self.payload))
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +189,7 @@ class Run:
     """A claimed run: this process owns it until `lease_until`.
 
     `attempt`: 1 for the first of this leg. `seq`: number of the leg. `work_ms`: work of former legs.
+    `known`: it was begun before, so that somebody may have asked it to stop meanwhile.
     """
 
     admitted: Admitted
@@ -162,6 +200,7 @@ class Run:
     seq: int
     work_ms: int
     cursor: Any
+    known: bool = False
 
     @property
     def job(self) -> AnyJob:
@@ -189,12 +228,14 @@ class Dead:
 
 @dataclass(frozen=True, slots=True)
 class Defer:
-    """Comes back after `delay_s`. `burnt`: whether an attempt was used up."""
+    """Comes back after `delay_s`. `burnt`: whether an attempt was used up. `asked`: the job named the time itself
+    (Deferred), so a long wait is no age."""
 
     delay_s: float
     code: str
     detail: str = ""
     burnt: bool = False
+    asked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,9 +247,10 @@ class Acknowledge:
 
 @dataclass(frozen=True, slots=True)
 class Succeeded:
-    """The handler returned; `result` is the wire form that the ledger keeps."""
+    """The handler returned; `result` is the wire form that the ledger keeps. `held`: the workflow's step stays open."""
 
     result: Mapping[str, Any]
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,18 +260,26 @@ class Continue:
     cursor: Any
 
 
-Ending = Succeeded | Continue | Dead | Defer
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """Someone asked the run to stop and it has stopped, or was not begun again: no dead letter, no alert."""
+
+    detail: str = ""
+
+
+Ending = Succeeded | Continue | Dead | Defer | Cancelled
 Verdict = Dead | Defer | Acknowledge
 
-OutboxKind = Literal["event", "queue", "dead_letter"]
+OutboxKind = Literal["event", "queue", "schedule", "dead_letter", "answer", "workflow"]
 
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
     """A row of the outbox: what is to be sent once its transaction has committed.
 
-    `target`: event name (kind event), logical queue name (queue, dead_letter). `body`: detail without `_meta` for
-    events, the whole message body as text for queues.
+    `target`: event name (kind event), logical queue name (queue, dead_letter), `event:<name>` or `queue:<name>`
+    (schedule). `body`: detail without `_meta` for events, the whole message body as text for queues. `deliver_at`: the
+    instant of a schedule, which is kept over any delay of the relay.
     """
 
     id: UUID
@@ -241,6 +291,7 @@ class Outgoing:
     delay_s: float = 0
     attributes: Mapping[str, str] = field(default_factory=dict)
     run_id: UUID | None = None
+    deliver_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,10 +310,15 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A record that never became a run, with its verdict; `message` is None when not even the job is known."""
+    """A record that never became a run, with its verdict; `message` is None when not even the job is known.
+
+    `key`: the run key, where the message got as far as the claim. `outgoing`: what a waiting workflow is answered.
+    """
 
     record: Record
     verdict: Verdict
     message: Message | None = None
     tenant: str = "-"
     skipped: bool = False
+    key: str | None = None
+    outgoing: tuple[Outgoing, ...] = ()

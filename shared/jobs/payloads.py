@@ -37,7 +37,7 @@ def seal_payload(text: str, tenant: str, keyring: Keyring, blobs: Blobs) -> Seal
     sealed = keyring.seal(text.encode(), aad=tenant.encode(), purpose=PURPOSE)
     if len(sealed) <= INLINE_MAX:
         return SealedPayload(sealed, None)
-    key = f"{BLOB_PREFIX}{uuid7()}"
+    key = f"{BLOB_PREFIX}{tenant}/{uuid7()}"
     blobs.put(key, sealed)
     return SealedPayload(None, key)
 

@@ -1,6 +1,8 @@
 """THE ORDER of the steps of one delivery, and nothing else. The same code under Lambda, on the local engine, in tests.
 
+0 ticks      fanout.py       a schedule's message        becomes one message or event per tenant; ledger ticks.py
 1 parse      envelope.py     record -> Message           broken JSON, unknown job
+             pauses.py       what is paused goes back; offload.py fetches payloads that lie in the bucket
 2 admit      admission.py    Message -> Admitted         payload, tenant, loop
 3 claim      claims.py       Admitted -> Run             done before, running elsewhere, an older leg
 4 (order)    SQS fair queues by tenant; nothing to do here
@@ -13,6 +15,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -20,17 +23,21 @@ from uuid import UUID, uuid4
 
 import psycopg
 
-from shared.jobs import failures, settlement, slots
+from shared.db.connections import is_unreachable
+from shared.jobs import failures, settlement, slots, tokens
 from shared.jobs.admission import Tenants, admit
 from shared.jobs.claims import Claimed, claim, wanted_slots
 from shared.jobs.envelope import parse
 from shared.jobs.errors import LeaseLost
 from shared.jobs.execution import Workshop, execute
+from shared.jobs.fanout import FiredTick, fan_out, ticks_among
 from shared.jobs.heartbeat import Heartbeat
 from shared.jobs.logs import log
 from shared.jobs.messages import Acknowledge, Admitted, Defer, Message, Outcome, Outgoing, Record, Refused, Run
+from shared.jobs.offload import Vault, fetch
+from shared.jobs.pauses import Pauses
 from shared.jobs.payloads import KEEP_SUCCEEDED_DAYS, Blobs, SealedPayload, seal_payload
-from shared.jobs.ports import LambdaContext, Queues
+from shared.jobs.ports import Blackout, LambdaContext, Queues
 from shared.jobs.replies import answer, extend_visibility
 from shared.jobs.slots import Slot, SlotRows
 
@@ -57,6 +64,12 @@ class Pipeline:
     database_url: str = field(repr=False)
     slot_rows: SlotRows = field(default_factory=SlotRows, compare=False)
     report: Callable[[Outcome | Refused], None] = log
+    pauses: Pauses = field(init=False, compare=False)
+    vault: Vault = field(init=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "pauses", Pauses(self.shop.connections))
+        object.__setattr__(self, "vault", Vault(self.blobs, self.shop.keyring))
 
     def handle(self, records: Sequence[Record], context: LambdaContext) -> dict[str, list[dict[str, str]]]:
         """Deliver a batch; Lambda's partial batch response."""
@@ -83,18 +96,27 @@ class _Invocation:
         try:
             self.pipe.shop.connections.begin_invocation()
             self._deliver(lease_s)
-        except (psycopg.OperationalError, psycopg.InterfaceError):
+        except (psycopg.OperationalError, psycopg.InterfaceError) as error:
             # Nothing was counted for what is not settled: the whole rest goes back and finds its claim later.
             logger.exception("database unreachable; handing the batch back")
             self.pipe.shop.connections.discard()
+            if is_unreachable(error):
+                self._blackout()
             self._return_rest("DATABASE_UNREACHABLE")
         return answer(self.pipe.queues, self.returned)
 
     def _deliver(self, lease_s: float) -> None:
+        fired, records = ticks_among(self.records, self.pipe.shop.registry)
+        for tick in fired:
+            self._fan_out(tick, lease_s)
         now = self.pipe.shop.clock.now()
-        messages, malformed = parse(self.records, self.pipe.shop.registry, now)
+        messages, malformed = parse(records, self.pipe.shop.registry, now)
+        messages, held = self.pipe.pauses.hold(messages, now, self.pipe.shop.rng)
+        messages, missing = fetch(messages, self.pipe.vault, now, self.pipe.shop.rng)
+        self._refuse([*held, *missing])
         admitted, refused = admit(messages, self.pipe.tenants, now)
-        self._refuse([*malformed, *refused])
+        admitted, paused = self.pipe.pauses.hold_admitted(admitted, now, self.pipe.shop.rng)
+        self._refuse([*malformed, *refused, *paused])
         first, doubled = _distinct(admitted)
         self.pipe.slot_rows.ensure(self.pipe.shop.connections.get(), wanted_slots(first))
         claimed = self._claim(first, lease_s, take_over=False)
@@ -108,6 +130,21 @@ class _Invocation:
                 self._execute(run, alone=True)
         self._settle(self.outcomes)
         slots.free(self.pipe.shop.connections.get(), self.slots, self.owner)
+
+    def _fan_out(self, tick: FiredTick, lease_s: float) -> None:
+        """A tick starts messages or events for the tenants; itself it is no run."""
+        shop, now, deadline = self.pipe.shop, self.pipe.shop.clock.now(), time.monotonic() + lease_s
+        verdict = self.pipe.pauses.wait_for(tick, "", now, shop.rng) or fan_out(
+            tick,
+            shop,
+            self.pipe.queues,
+            owner=self.owner,
+            lease_until=now + timedelta(seconds=lease_s),
+            remaining_s=lambda: min(self._remaining_s(), deadline - time.monotonic()),
+        )
+        self.finished.add(tick.record.message_id)
+        if isinstance(verdict, Defer):
+            self._return(tick.record, verdict, tick)
 
     # Steps 3, 5, 6, 7 for this batch.
 
@@ -129,6 +166,10 @@ class _Invocation:
     def _execute(self, run: Run, *, alone: bool = False) -> None:
         if self._remaining_s() < run.job.timeout_s + START_MARGIN_S and not self.pipe.bulk:
             self.outcomes.append(Outcome(run, Defer(HANDED_BACK_S, "HANDED_BACK"), 0))
+            return
+        shop = self.pipe.shop
+        if paused := self.pipe.pauses.wait_for(run.message, run.tenant.slug, shop.clock.now(), shop.rng):
+            self.outcomes.append(Outcome(run, paused, 0))
             return
         try:
             with self._heartbeat(run):
@@ -163,21 +204,22 @@ class _Invocation:
 
     def _refuse(self, refused: Iterable[Refused]) -> None:
         """Verdicts from before the claim: what ends gets its trace in the ledger, what returns is only handed back."""
-        ended: list[Refused] = []
-        for item in refused:
+        shop, ended = self.pipe.shop, list[Refused]()
+        now = shop.clock.now()
+        for item in tokens.with_answers(shop.connections.get, list(refused), keyring=shop.keyring, now=now):
             if isinstance(item.verdict, Defer):
                 self._return(item.record, item.verdict, item.message)
             else:
                 ended.append(item)
         if not ended:
             return
-        conn, shop = self.pipe.shop.connections.get(), self.pipe.shop
+        conn = shop.connections.get()
         sealed = [(item, self._keep(item)) for item in ended]
-        letters = settlement.refuse(conn, sealed, keyring=shop.keyring, now=shop.clock.now())
+        rows = settlement.refuse(conn, sealed, keyring=shop.keyring, now=now)
         for item in ended:
             self.finished.add(item.record.message_id)
             self.pipe.report(item)
-        self.pipe.shop.relay.send(conn, letters)
+        shop.relay.send(conn, rows)
 
     # Small parts.
 
@@ -202,13 +244,21 @@ class _Invocation:
     def _finish(self, outcome: Outcome) -> None:
         record = outcome.run.message.record
         self.finished.add(record.message_id)
-        if isinstance(outcome.ending, Defer):
+        if isinstance(outcome.ending, Defer) and not settlement.leaves_queue(outcome.ending):
             self._return(record, outcome.ending, outcome.run.message)
         self.pipe.report(outcome)
 
     def _return(self, record: Record, verdict: Defer, message: Message | None) -> None:
         self.finished.add(record.message_id)
         self.returned.append((record, verdict, message))
+
+    def _blackout(self) -> None:
+        """Let the jobs of the batch that watch over the database say so: none of their runs can begin."""
+        shop = self.pipe.shop
+        waiting = {record.body for record in self.records if record.message_id not in self.finished}
+        for job in shop.registry:
+            if job.blackout is not None and any(f'"{job.id}"' in body for body in waiting):
+                job.blackout(Blackout(shop.clock.now(), shop.metrics, shop.alarms))
 
     def _return_rest(self, code: str) -> None:
         rng = self.pipe.shop.rng

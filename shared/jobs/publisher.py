@@ -1,14 +1,14 @@
 """Sends from outside of a run: an event to the bus, or a message straight to one job's queue.
 
-What is sent is validated first, so a mistake is the sender's error and no dead letter. Payloads above MAX_BYTES are
-refused.
+What is sent is validated first, so a mistake is the sender's error and no dead letter. Payloads above MAX_BYTES go to
+the bucket, and the message carries their key; a publisher without a bucket refuses them.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -20,6 +20,7 @@ from shared.jobs.admission import SYSTEM_TENANT, describe
 from shared.jobs.aws import MAX_BATCH_BYTES
 from shared.jobs.envelope import MAX_KEY
 from shared.jobs.messages import OWN_SOURCE, compose, envelope_meta
+from shared.jobs.offload import Vault
 from shared.jobs.ports import Bus, Clock, OutEvent, OutMessage, Queues, SystemClock
 from shared.jobs.registry import AnyJob, Registry
 from shared.jobs.uuids import uuid7
@@ -51,8 +52,17 @@ class Publisher:
     """Publishes events and triggers jobs. `source` names the sender; the bus port should carry the same one."""
 
     def __init__(
-        self, bus: Bus, queues: Queues, registry: Registry, *, source: str = "cgk.publisher", clock: Clock | None = None
+        self,
+        bus: Bus,
+        queues: Queues,
+        registry: Registry,
+        *,
+        source: str = "cgk.publisher",
+        clock: Clock | None = None,
+        vault: Callable[[], Vault] | None = None,
     ) -> None:
+        """`vault`: gives the bucket and its keys when the first large payload needs them."""
+        self._vault = vault
         self._bus = bus
         self._queues = queues
         self._registry = registry
@@ -69,7 +79,7 @@ class Publisher:
         _check(tenant, key)
         id = str(uuid7())
         meta = envelope_meta(id=id, key=key, sent_at=self._clock.now(), correlation_id=id)
-        detail = _encoded({"tenantId": tenant, **event.wire(), "_meta": meta})
+        detail = self._encoded({"tenantId": tenant, **event.wire(), "_meta": meta}, id)
         if self._bus.publish([OutEvent(event.event_name, detail)]) != [True]:
             raise SendFailed(f"the bus did not take {event.event_name}: is it deployed, and may this login publish?")
         return Sent(key or id, id, tuple(job.id for job in self._registry.listeners.get(event.event_name, ())))
@@ -92,12 +102,21 @@ class Publisher:
             source=OWN_SOURCE if tenant == SYSTEM_TENANT.slug else self._source,
             explicit_key=key is not None,
         )
+        if self._vault is not None and len(body.encode()) > MAX_BYTES:
+            body = self._vault().shrink_body(body, name=id)
         _check_size(body)
         if self._queues.send(job.queue_name, [OutMessage(body, tenant)]) != [True]:
             raise SendFailed(
                 f"queue {job.queue_name} did not take the message: is it deployed, and may this login send?"
             )
         return Sent(key or id, id, (job.id,))
+
+    def _encoded(self, detail: Mapping[str, Any], name: str) -> str:
+        text = json.dumps(detail, separators=(",", ":"), ensure_ascii=False)
+        if self._vault is not None and len(text.encode()) > MAX_BYTES:
+            text = json.dumps(self._vault().shrink(detail, name=name), separators=(",", ":"))
+        _check_size(text)
+        return text
 
 
 def _validated(job: AnyJob, payload: Mapping[str, Any] | Payload) -> dict[str, Any]:
@@ -128,12 +147,6 @@ def _is_uuid(text: str) -> bool:
         return str(UUID(text)) == text.lower()
     except ValueError:
         return False
-
-
-def _encoded(value: Mapping[str, Any]) -> str:
-    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-    _check_size(text)
-    return text
 
 
 def _check_size(text: str) -> None:

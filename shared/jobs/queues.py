@@ -25,5 +25,8 @@ class Queue:
 
 
 ORDER_PROCESSING = Queue("order-processing")
+CATALOG_SYNC = Queue("catalog-sync")
 WEBHOOKS = Queue("webhooks")
 ATTRIBUTION = Queue("attribution")
+ALERTS = Queue("alerts")
+OPS = Queue("ops")

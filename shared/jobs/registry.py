@@ -40,6 +40,13 @@ class Registry:
     """All jobs by id; derived look-ups are computed once."""
 
     jobs: Mapping[str, AnyJob]
+    partial: bool = False
+    """Whether other categories have jobs that are not here."""
+
+    @cached_property
+    def whole(self) -> Registry:
+        """All jobs of all categories; a function that knows its own only imports the others at first use."""
+        return load_registry() if self.partial else self
 
     def __iter__(self) -> Iterator[AnyJob]:
         return iter(self.jobs[id] for id in sorted(self.jobs))
@@ -55,6 +62,11 @@ class Registry:
             for event in job.on:
                 found[event.event_name].append(job)
         return {name: tuple(jobs) for name, jobs in found.items()}
+
+    @cached_property
+    def crons(self) -> tuple[AnyJob, ...]:
+        """The jobs that run on a schedule, by id."""
+        return tuple(job for job in self if job.cron is not None)
 
     @cached_property
     def categories(self) -> tuple[str, ...]:
@@ -81,7 +93,7 @@ def load_registry(categories: Sequence[str] | None = None) -> Registry:
             for value in vars(module).values():
                 if isinstance(value, Job) and value.module == module.__name__:
                     _add(found, value)
-    registry = Registry(found)
+    registry = Registry(found, partial=categories is not None)
     _refuse(registry, whole=categories is None)
     return registry
 

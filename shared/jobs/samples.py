@@ -1,4 +1,5 @@
-"""One sample message per job, events/<job>.json: what Lambda receives from SQS when the job's rule has matched.
+"""One sample message per job, events/<job>.json: what Lambda receives from SQS when the job's rule has matched,
+or its schedule has fired for a tenant.
 
     python -m shared.jobs.samples [--check]       (scripts/events)
 
@@ -25,10 +26,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from shared.events.base import Payload
+from shared.jobs.messages import OWN_SOURCE
 from shared.jobs.registry import AnyJob, Registry, load_registry
 
 FOLDER = Path(__file__).resolve().parents[2] / "events"
 TENANT = "acme"
+SYSTEM = "system"
 REGION = "us-east-1"
 ACCOUNT = "000000000000"
 QUEUE_PREFIX = "cgk-"
@@ -61,14 +64,16 @@ class NoSample(ValueError):
 
 
 def sample_event(job: AnyJob) -> dict[str, Any]:
-    """Lambda's SQS event with one message for the job, in the form of the bus rule."""
-    event = job.on[0]
+    """Lambda's SQS event with one message for the job, in the form of the bus rule, or of the fan-out for a cron."""
+    tenant = SYSTEM if job.tenants == "system" else TENANT
+    model: type[Payload] = job.on[0] if job.on else job.payload
     body = {
         "job": job.id,
-        "event": event.event_name,
+        **({"event": job.on[0].event_name} if job.on else {}),
         "id": f"sample-{job.id}",
-        "source": "app",
-        "payload": {"tenantId": TENANT, **sample_payload(event)},
+        # What a tick starts comes from the fan-out, whom alone the platform's own tenant is believed.
+        "source": OWN_SOURCE if job.cron or tenant == SYSTEM else "app",
+        "payload": {"tenantId": tenant, **sample_payload(model)},
     }
     text = json.dumps(body, separators=(",", ":"), ensure_ascii=False)
     record = {
@@ -80,7 +85,7 @@ def sample_event(job: AnyJob) -> dict[str, Any]:
             "SentTimestamp": "0",
             "SenderId": "events.amazonaws.com",
             "ApproximateFirstReceiveTimestamp": "0",
-            "MessageGroupId": TENANT,
+            "MessageGroupId": tenant,
         },
         "messageAttributes": {},
         "md5OfBody": hashlib.md5(text.encode(), usedforsecurity=False).hexdigest(),

@@ -16,12 +16,28 @@ import psycopg
 from pydantic_core import to_json
 
 from shared.crypto import Keyring
-from shared.jobs import outbox
-from shared.jobs.messages import Continue, Dead, Defer, Ending, Message, Outcome, Outgoing, Refused, Run, Succeeded
+from shared.jobs import outbox, tokens
+from shared.jobs.messages import (
+    Cancelled,
+    Continue,
+    Dead,
+    Defer,
+    Ending,
+    Message,
+    Outcome,
+    Outgoing,
+    Refused,
+    Run,
+    Succeeded,
+)
+from shared.jobs.offload import LONG_DELAY_S
 from shared.jobs.payloads import KEEP_DEAD_DAYS, SealedPayload
 from shared.jobs.uuids import uuid7
 
 DLQ_SUFFIX = "-dlq"
+HELD_MAX_S = 900
+"""A run that waits longer in seconds leaves the queue: its message is acknowledged and a schedule brings it again. A
+message held back counts as in flight all the time, and SQS holds none longer than 12 hours."""
 MAX_DETAIL = 1000
 SILENT_MODULES = ("alerts", "health")
 """Modules whose dead runs raise no alert event: an alert about a failed alert would never end; they have an alarm."""
@@ -39,7 +55,8 @@ WITH input AS (
     UPDATE jobs.claims c SET
         state = i.claim_state, attempt = i.attempts_left, seq = i.seq, cursor = i.cursor, result = i.result,
         code = i.code, not_before = i.not_before, work_ms = c.work_ms + i.ms, lease_until = NULL, owner = NULL,
-        ended_at = CASE WHEN i.claim_state IN ('succeeded', 'dead') THEN %(now)s::timestamptz END, updated_at = %(now)s
+        ended_at = CASE WHEN i.claim_state IN ('succeeded', 'dead', 'cancelled') THEN %(now)s::timestamptz END,
+        updated_at = %(now)s
     FROM input i
     WHERE c.job = i.job AND c.tenant = i.tenant AND c.key = i.key AND c.owner = %(owner)s AND c.run_id = i.run_id
       AND c.attempt = i.attempt AND c.state = 'running'
@@ -48,7 +65,7 @@ WITH input AS (
     UPDATE jobs.runs r SET
         state = i.run_state, code = i.code, detail = i.detail, result = i.result, duration_ms = i.ms,
         work_ms = s.work_ms, seq = i.seq, next_at = i.not_before,
-        ended_at = CASE WHEN i.run_state IN ('succeeded', 'dead') THEN %(now)s::timestamptz END
+        ended_at = CASE WHEN i.run_state IN ('succeeded', 'dead', 'cancelled') THEN %(now)s::timestamptz END
     FROM settled s JOIN input i ON i.run_id = s.run_id
     WHERE r.run_id = s.run_id AND r.run_at = s.run_at
 ), kept AS (
@@ -118,14 +135,45 @@ def settle(
 
 
 def with_endings(outcome: Outcome, now: datetime) -> Outcome:
-    """The outcome with what its ending sends by itself: a dead run's letter and the alert about it."""
-    if not isinstance(outcome.ending, Dead):
-        return outcome
+    """The outcome with what its ending sends by itself: a dead run's letter, its step's answer, the alert about it; the
+    later message of a run that waits long."""
     run = outcome.run
-    rows = [*outcome.outgoing, dead_letter(run.message, outcome.ending, run.tenant.slug, run.run_id)]
+    if isinstance(outcome.ending, Defer) and leaves_queue(outcome.ending):
+        return replace(outcome, outgoing=(*outcome.outgoing, later(run, outcome.ending, now)))
+    if not isinstance(outcome.ending, Dead | Cancelled):
+        return outcome
+    rows = [*outcome.outgoing, *_step_failed(run, outcome.ending)]
+    if isinstance(outcome.ending, Cancelled):
+        return replace(outcome, outgoing=tuple(rows))
+    rows.append(dead_letter(run.message, outcome.ending, run.tenant.slug, run.run_id))
     if not any(part in SILENT_MODULES for part in run.job.module.split(".")):
         rows.append(_alert(run, outcome.ending, now))
     return replace(outcome, outgoing=tuple(rows))
+
+
+def _step_failed(run: Run, ending: Dead | Cancelled) -> list[Outgoing]:
+    if (token := run.message.task_token) is None:
+        return []
+    code = ending.code if isinstance(ending, Dead) else "CANCELLED"
+    return [tokens.failure(token, code, ending.detail, tenant=run.tenant.slug, run_id=run.run_id)]
+
+
+def leaves_queue(ending: Ending) -> bool:
+    """Whether the run waits for a message that a schedule sends, and not for the one that it came by."""
+    return isinstance(ending, Defer) and ending.delay_s > HELD_MAX_S
+
+
+def later(run: Run, ending: Defer, now: datetime) -> Outgoing:
+    """The message by which a run that waits long comes back: the same identity, under the same claim.
+
+    A time that the job asked for itself is no age; a vendor's Retry-After and a retry's backoff are.
+    """
+    at = now + timedelta(seconds=ending.delay_s)
+    message = replace(run.message, ages_from=at) if ending.asked else run.message
+    if ending.delay_s > LONG_DELAY_S:
+        message = replace(message, blob=None)  # a large payload gets an object that lives as long
+    tenant, target = run.tenant.slug, f"queue:{run.job.queue_name}"
+    return Outgoing(uuid7(), "schedule", tenant, target, message.body(), group=tenant, run_id=run.run_id, deliver_at=at)
 
 
 def dead_letter(message: Message, ending: Dead, tenant: str, run_id: UUID) -> Outgoing:
@@ -135,7 +183,7 @@ def dead_letter(message: Message, ending: Dead, tenant: str, run_id: UUID) -> Ou
         kind="dead_letter",
         tenant=tenant,
         target=message.job.queue_name + DLQ_SUFFIX,
-        body=message.body(),
+        body=message.body(with_token=False),  # its step has been told that it failed
         group=tenant,
         attributes=attributes(ending, job=message.job.id, tenant=tenant, run=str(run_id), sent_at=message.sent_at),
         run_id=run_id,
@@ -231,6 +279,9 @@ class _Row:
             case Dead():
                 row = cls(run, "dead", "dead")
                 row.code, row.detail = ending.code, ending.detail[:MAX_DETAIL]
+            case Cancelled():
+                row = cls(run, "cancelled", "cancelled")
+                row.detail = ending.detail[:MAX_DETAIL]
             case Defer():
                 row = cls(run, "waiting", "retrying" if ending.burnt else "deferred")
                 row.attempt = run.attempt if ending.burnt else run.attempt - 1
@@ -273,7 +324,10 @@ def refuse(
     keyring: Keyring,
     now: datetime,
 ) -> list[Outgoing]:
-    """Record messages that never ran (dead, skipped, duplicate): run row, payload, dead letter. The rows to relay."""
+    """Record messages that never ran (dead, skipped, duplicate): run row, payload, dead letter, answer.
+
+    The rows to relay.
+    """
     ids = [uuid7() for _ in refused]
     items = [item for item, _ in refused]
     letters = [_refused_letter(item, id) for item, id in zip(items, ids, strict=True) if isinstance(item.verdict, Dead)]
@@ -294,8 +348,9 @@ def refuse(
         "blob": [sealed.blob_key for _, sealed in refused],
         "now": now,
     }
-    conn.execute(REFUSE, parameters | outbox.columns(letters, keyring, now))
-    return letters
+    rows = [*letters, *(row for item in items for row in item.outgoing)]
+    conn.execute(REFUSE, parameters | outbox.columns(rows, keyring, now))
+    return rows
 
 
 def _refused_state(item: Refused) -> str:
@@ -326,7 +381,7 @@ def _refused_letter(item: Refused, run_id: UUID) -> Outgoing:
         kind="dead_letter",
         tenant=item.tenant,
         target=record.queue + DLQ_SUFFIX,
-        body=message.body() if message else record.body,
+        body=message.body(with_token=False) if message else record.body,
         group=record.group,
         attributes=attributes(
             item.verdict,

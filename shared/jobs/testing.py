@@ -10,7 +10,7 @@ import itertools
 import json
 import random
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -21,13 +21,28 @@ from shared.events.base import Event
 from shared.jobs.context import Tenant
 from shared.jobs.execution import Workshop
 from shared.jobs.logs import log
-from shared.jobs.messages import OWN_SOURCE, Acknowledge, Continue, Dead, Defer, Outcome, Record, Refused, Succeeded
+from shared.jobs.memory_machines import MemoryMachines, Step
+from shared.jobs.memory_schedules import MemorySchedules
+from shared.jobs.messages import (
+    OWN_SOURCE,
+    Acknowledge,
+    Cancelled,
+    Continue,
+    Dead,
+    Defer,
+    Outcome,
+    Record,
+    Refused,
+    Succeeded,
+)
+from shared.jobs.offload import Vault
 from shared.jobs.outbox import Relay
 from shared.jobs.pipeline import Pipeline
 from shared.jobs.ports import OutEvent, OutMessage
 from shared.jobs.registry import Registry
 from shared.jobs.settlement import DLQ_SUFFIX
 from shared.jobs.tenants import TenantDirectory
+from shared.jobs.ticks import read_tick, tick_body
 
 MAX_RECEIVES = 50
 """maxReceiveCount of the queues' redrive policy."""
@@ -173,6 +188,31 @@ class MemoryBus:
             )
 
 
+class MemoryMetrics:
+    """The `Metrics` port: what was counted."""
+
+    def __init__(self) -> None:
+        self.counted: list[tuple[str, float, dict[str, str]]] = []
+
+    def count(self, name: str, value: float, **dimensions: str) -> None:
+        self.counted.append((name, value, dimensions))
+
+    def total(self, name: str) -> float:
+        """Sum of a metric over all its dimensions."""
+        return sum(value for counted, value, _ in self.counted if counted == name)
+
+
+class MemoryAlarms:
+    """The `Alarms` port: what was published, as (subject, text)."""
+
+    def __init__(self) -> None:
+        self.published: list[tuple[str, str]] = []
+
+    def publish(self, subject: str, text: str) -> bool:
+        self.published.append((subject, text))
+        return True
+
+
 class MemoryBlobs:
     """The `Blobs` port."""
 
@@ -184,6 +224,9 @@ class MemoryBlobs:
 
     def get(self, key: str) -> bytes:
         return self.objects[key]
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        return iter(sorted(key for key in self.objects if key.startswith(prefix)))
 
 
 @dataclass
@@ -214,6 +257,16 @@ class Delivered:
     run_id: Any = None
 
 
+@dataclass(frozen=True)
+class TickReport:
+    """What a tick did. `started`: slugs that got a message; `published`: events of a dispatch; `row`: of jobs.ticks."""
+
+    at: datetime
+    started: list[str]
+    published: list[tuple[str, dict[str, Any]]]
+    row: Mapping[str, Any]
+
+
 @dataclass
 class Bench:
     """Real pipelines (fast and bulk) over the memory ports and a real database."""
@@ -228,10 +281,24 @@ class Bench:
         self.queues = MemoryQueues(self.clock)
         self.bus = MemoryBus(self.registry, self.queues, self.clock)
         self.blobs = MemoryBlobs()
+        self.metrics, self.alarms = MemoryMetrics(), MemoryAlarms()
         self.reports: list[Outcome | Refused] = []
         self.connections = ConnectionHolder(self.database_url, application_name="cgk-test")
-        self.keyring = Keyring.single(self.secrets["INTEGRATION_ENCRYPTION_KEY"])
-        self.relay = Relay(self.bus, self.queues, self.keyring)
+        self.keyring = Keyring.of(self.secrets)
+        self.machines = MemoryMachines()
+        self.schedules = MemorySchedules(
+            self.clock, self.queues, lambda name, detail, source: self.bus.put(name, detail, source=source)
+        )
+        self.vault = Vault(self.blobs, self.keyring)
+        self.relay = Relay(
+            self.bus,
+            self.queues,
+            self.keyring,
+            self.machines,
+            schedules=self.schedules,
+            vault=self.vault,
+            clock=self.clock,
+        )
         self.directory = TenantDirectory(self.connections.get)
         self.fast, self.bulk = self._pipeline(bulk=False), self._pipeline(bulk=True)
 
@@ -245,6 +312,9 @@ class Bench:
             settings=self.settings,
             rng=random.Random(7),
             relay=self.relay,
+            machines=self.machines,
+            metrics=self.metrics,
+            alarms=self.alarms,
         )
         return Pipeline(
             shop=shop,
@@ -276,6 +346,33 @@ class Bench:
             body["idempotencyKey"] = key
         self.send_raw(self.registry.jobs[job_id].queue_name, json.dumps(body))
 
+    def tick(self, job_id: str, at: datetime | None = None) -> TickReport:
+        """A schedule fires for the instant `at` (default: the clock's minute; the clock moves on to a later one).
+
+        The tick is handled at once; what it starts waits in the queues. As in life, an instant that is older than the
+        cron's next one runs as the newest instant that is due.
+        """
+        instant = (at or self.clock.now()).astimezone(UTC).replace(second=0, microsecond=0)
+        if instant > self.clock.now():
+            self.clock.advance(s=(instant - self.clock.now()).total_seconds())
+        job = self.registry.jobs[job_id]
+        queue, published = job.queue_name, len(self.bus.published)
+        waiting = self.queues.queues[queue]
+        self.queues.queues[queue] = []  # only the tick: what waits there is for `pump` and `drain`
+        self.send_raw(queue, tick_body(job_id, instant.isoformat()))
+        self.pump(queue, most=1)
+        left = self.queues.queues[queue]
+        self.queues.queues[queue] = [*waiting, *left]
+        started = [json.loads(message.body)["payload"]["tenantId"] for message in left if '"tick"' not in message.body]
+        return TickReport(instant, started, self.bus.published[published:], read_tick(self.connections.get(), job_id))
+
+    def call(self, job_id: str, payload: Mapping[str, Any], *, step: Step | None = None) -> Step:
+        """A workflow's step calls a job with its token; a new step unless one is given (its message comes twice)."""
+        waiting = step or self.machines.enter()
+        body = {"job": job_id, "payload": dict(payload), "taskToken": waiting.token}
+        self.send_raw(self.registry.jobs[job_id].queue_name, json.dumps(body))
+        return waiting
+
     def send_raw(self, queue: str, body: str) -> None:
         """Any text into a queue."""
         self.queues.send(queue, [OutMessage(body)])
@@ -285,6 +382,7 @@ class Bench:
     def pump(self, queue: str, *, most: int = 10) -> list[Delivered]:
         """One invocation for what is visible in `queue`; empty when nothing is."""
         bulk = queue.endswith("-bulk")
+        self.schedules.fire()
         records = self.queues.receive(queue, 1 if bulk else most, 5400 if bulk else 540)
         return self.invoke(queue, records) if records else []
 
@@ -303,12 +401,16 @@ class Bench:
         names = [binding.name for binding in self.registry.queues()]
         end = self.clock.now() + timedelta(seconds=horizon_s)
         delivered: list[Delivered] = []
-        while len(delivered) < most and (due := self.queues.next_visible(names)) is not None and due <= end:
+        while len(delivered) < most and (due := self._next(names)) is not None and due <= end:
             if due > self.clock.now():
                 self.clock.advance(s=(due - self.clock.now()).total_seconds())
             for name in names:
                 delivered += self.pump(name)
         return delivered
+
+    def _next(self, queues: Sequence[str]) -> datetime | None:
+        """The earliest instant at which a queue or a schedule has something to give."""
+        return min(filter(None, (self.queues.next_visible(queues), self.schedules.next_at())), default=None)
 
     def _delivered(self, report: Outcome | Refused, published: int) -> Delivered:
         if isinstance(report, Refused):
@@ -345,6 +447,8 @@ def _state(outcome: Outcome) -> str:
             return "continuing"
         case Dead():
             return "dead"
+        case Cancelled():
+            return "cancelled"
         case Defer(burnt=burnt):
             return "retrying" if burnt else "deferred"
 
@@ -384,6 +488,26 @@ class Deliver:
         """Send a wire payload straight to a job."""
         self.bench.send(job_id, {"tenantId": _slug(tenant or self.tenant), **payload}, key=key)
         return self._run(self.bench.registry.jobs[job_id].queue_name, expect)
+
+    def tick(
+        self,
+        job_id: str,
+        *,
+        at: datetime | None = None,
+        tenant: Tenant | str | None = None,
+        expect: str = "succeeded",
+    ) -> Delivered:
+        """Fire the job's schedule and run what it started for one tenant (`system` for the platform's part).
+
+        The other tenants' messages stay in the queue. Fails when the tenant got none: it was not due.
+        """
+        report = self.bench.tick(job_id, at)
+        slug, queue = _slug(tenant or self.tenant), self.bench.registry.jobs[job_id].queue_name
+        assert slug in report.started, f"{slug} got no message of {job_id}; started: {report.started}"
+        mine = next(m for m in reversed(self.bench.queues.queues[queue]) if m.group == slug)
+        self.bench.queues.queues[queue].remove(mine)
+        self.bench.queues.queues[queue].append(mine)
+        return self._run(queue, expect)
 
     def again(self, queue: str, *, expect: str = "succeeded") -> Delivered:
         """Run what is next in `queue`, moving the clock to it."""

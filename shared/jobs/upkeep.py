@@ -3,6 +3,7 @@
     sweep       every minute     relays outbox rows that a crash or a refusal left behind
     provision   every 5 minutes  gives tenants that the apps created their role, schema and tables
     partitions  every day        makes the ledger's partitions ahead and drops the expired ones
+    ticks       every 5 minutes  sends the newest tick of a cron again that has missed it
 
 Provision and partitions work under DATABASE_ADMIN_URL; they are the only functions that can read it.
 """
@@ -23,13 +24,13 @@ def sweep(event: Any, context: Any) -> dict[str, int]:
     """Relay what was left behind; {"relayed": rows}."""
     from shared.crypto import Keyring
     from shared.db.connections import connect
-    from shared.jobs.aws import EventBridgeBus, SqsQueues
-    from shared.jobs.messages import OWN_SOURCE
-    from shared.jobs.outbox import Relay
+    from shared.jobs.aws import SqsQueues
+    from shared.jobs.wiring import relay_of
+    from shared.jobs.workflows import state_machines
 
     environment, secrets = _prepare("cgk-kernel-sweep")
-    keyring = Keyring.single(secrets["INTEGRATION_ENCRYPTION_KEY"])
-    relay = Relay(EventBridgeBus(environment.bus, OWN_SOURCE), SqsQueues(environment.queue_prefix), keyring)
+    queues, machines = SqsQueues(environment.queue_prefix), state_machines(environment.settings)
+    relay = relay_of(environment, Keyring.of(secrets), queues, machines)
     with connect(secrets["DATABASE_URL"], application_name="cgk-kernel-sweep") as conn:
         relayed = relay.sweep(conn, datetime.now(UTC))
     logger.info("swept", extra={"relayed": relayed})
@@ -61,10 +62,26 @@ def partitions(event: Any, context: Any) -> dict[str, int]:
     return answer
 
 
+def ticks(event: Any, context: Any) -> dict[str, list[str]]:
+    """Make up for missed ticks; {"missed": job ids}. It loads all categories, which the sweeper must not depend on."""
+    from shared.db.connections import connect
+    from shared.jobs.aws import SqsQueues
+    from shared.jobs.registry import load_registry
+    from shared.jobs.ticks import catch_up
+
+    environment, secrets = _prepare("cgk-kernel-ticks")
+    with connect(secrets["DATABASE_URL"], application_name="cgk-kernel-ticks") as conn:
+        missed = catch_up(conn, load_registry(), SqsQueues(environment.queue_prefix), datetime.now(UTC))
+    logger.info("ticks", extra={"missed": len(missed)})
+    return {"missed": missed}
+
+
 def _prepare(service: str) -> tuple[JobsEnvironment, dict[str, str]]:
     from shared.jobs import logs
     from shared.jobs.environment import JobsEnvironment
 
     logs.configure(service)
     environment = JobsEnvironment.read()
-    return environment, environment.secrets()
+    secrets = environment.secrets()
+    logs.hide(secrets)
+    return environment, secrets

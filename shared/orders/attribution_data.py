@@ -32,7 +32,7 @@ CLICK_IDS = ("fbclid", "gclid", "ttclid", "msclkid", "nbt")
 
 
 def attribution_data(node: Mapping[str, Any]) -> dict[str, Any]:
-    """The attribution data of an order node, without nulls; `attributes` is always there.
+    """The attribution data of an order node, without nulls; `attributes` is always there, `test` on a test order.
 
     utmSource .. utmTerm: the first non-empty of cart attribute, landing page query, Shopify's last visit.
     """
@@ -58,6 +58,8 @@ def attribution_data(node: Mapping[str, Any]) -> dict[str, Any]:
         "lastVisit": visit,
     }
     data.update((key, value) for key, value in rest.items() if value)
+    if node.get("test"):
+        data["test"] = True  # the orders table has no column for it, and a test order earns nobody a commission
     data["attributes"] = {name: value[:MAX_VALUE] for name, value in list(given.items())[:MAX_ATTRIBUTES]}
     return data
 

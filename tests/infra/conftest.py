@@ -16,11 +16,13 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session", params=["project", "stand-in"])
 def app(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Synthesized:
+    from infra.workflows import load
     from tests.infra.stand_in import registry as stand_in
     from tests.infra.synthesis import synthesize
 
-    chosen = load_registry() if request.param == "project" else stand_in()
-    return synthesize(chosen, tmp_path_factory.mktemp("assembly"))
+    if request.param == "project":
+        return synthesize(load_registry(), tmp_path_factory.mktemp("assembly"), workflows=load())
+    return synthesize(stand_in(), tmp_path_factory.mktemp("assembly"))
 
 
 @pytest.fixture(scope="session")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from infra.app import build
+from infra.workflows import Workflow
 from shared.jobs.registry import Registry
 
 Resource = dict[str, Any]
@@ -31,9 +33,11 @@ class Synthesized:
         }
 
 
-def synthesize(registry: Registry, outdir: Path, context: dict[str, Any] | None = None) -> Synthesized:
+def synthesize(
+    registry: Registry, outdir: Path, context: dict[str, Any] | None = None, workflows: Sequence[Workflow] = ()
+) -> Synthesized:
     """Synthesize the app of `registry` into `outdir`."""
-    build(registry, context={"aws:cdk:bundling-stacks": [], **(context or {})}, outdir=str(outdir)).synth()
+    build(registry, workflows, context={"aws:cdk:bundling-stacks": [], **(context or {})}, outdir=str(outdir)).synth()
     found = {
         path.name.removesuffix(".template.json"): json.loads(path.read_text(encoding="utf-8"))["Resources"]
         for path in sorted(outdir.glob("*.template.json"))

@@ -17,8 +17,9 @@ from tests.infra.synthesis import Resource, Synthesized, synthesize
 
 def test_every_event_job_has_one_rule_that_stamps_its_id_and_tenant(app: Synthesized) -> None:
     rules = {r["Properties"]["Name"]: r["Properties"] for r in app.of_type("AWS::Events::Rule").values()}
-    assert set(rules) == {f"cgk-{job.id}" for job in app.registry}
-    for job in app.registry:
+    event_jobs = [job for job in app.registry if job.on]
+    assert set(rules) == {f"cgk-{job.id}" for job in event_jobs}
+    for job in event_jobs:
         rule = rules[f"cgk-{job.id}"]
         assert rule["EventBusName"] == "cgk"
         assert rule["EventPattern"] == {"detail-type": sorted(event.event_name for event in job.on)}
@@ -62,7 +63,8 @@ def test_functions_are_of_their_class_and_may_call_themselves_through_queues(app
         f["Properties"]["FunctionName"]: f["Properties"] for f in app.of_type("AWS::Lambda::Function").values()
     }
     classes = {f"cgk-{b.category}-{'bulk' if b.bulk else 'fast'}" for b in app.registry.queues()}
-    assert set(functions) == classes | {"cgk-kernel-sweep", "cgk-kernel-provision", "cgk-kernel-partitions"}
+    kernel = {f"cgk-kernel-{name}" for name in ("sweep", "provision", "partitions", "ticks")}
+    assert set(functions) == classes | kernel
     for name, function in functions.items():
         assert function["Runtime"] == "python3.13"
         assert function["Architectures"] == ["arm64"]
@@ -113,12 +115,41 @@ def test_only_rules_of_this_bus_may_write_to_the_queues(app: Synthesized) -> Non
 
 
 def test_kernel_functions_run_on_schedules(app: Synthesized) -> None:
-    schedules = app.of_type("AWS::Scheduler::Schedule").values()
+    schedules = app.of_type("AWS::Scheduler::Schedule", "cgk-kernel").values()
     assert {s["Properties"]["Name"]: s["Properties"]["ScheduleExpression"] for s in schedules} == {
         "cgk-kernel-sweep": "rate(1 minute)",
         "cgk-kernel-provision": "rate(5 minutes)",
         "cgk-kernel-partitions": "rate(1 day)",
+        "cgk-kernel-ticks": "rate(5 minutes)",
     }
+
+
+def test_every_cron_job_has_one_schedule_in_its_own_zone(app: Synthesized) -> None:
+    found = [s for c in app.registry.categories for s in app.of_type("AWS::Scheduler::Schedule", f"cgk-{c}").values()]
+    schedules = {s["Properties"]["Name"]: s["Properties"] for s in found}
+    assert set(schedules) == {f"cgk-{job.id}" for job in app.registry.crons}
+    for job in app.registry.crons:
+        schedule = schedules[f"cgk-{job.id}"]
+        assert job.cron is not None
+        assert schedule["ScheduleExpression"] == job.cron.to_eventbridge()
+        assert schedule["ScheduleExpressionTimezone"] == job.cron.zone
+        assert (schedule["State"], schedule["FlexibleTimeWindow"]) == ("ENABLED", {"Mode": "OFF"})
+        target = schedule["Target"]
+        tick = {"job": job.id, "tick": "<aws.scheduler.scheduled-time>", "payload": {}}
+        assert json.loads(target["Input"]) == tick
+        assert target["Arn"] == _arn(job.queue_name, "queue")
+        assert target["DeadLetterConfig"] == {"Arn": _arn(job.queue_name, "dlq")}
+        assert 60 <= target["RetryPolicy"]["MaximumEventAgeInSeconds"] <= (job.cron.max_late_s or 3600)
+
+
+def test_the_scheduler_may_send_to_the_queues_of_crons_only(tmp_path: Path) -> None:
+    app = synthesize(stand_in(), tmp_path)
+    role = app.of_type("AWS::IAM::Role", "cgk-commerce")["SchedulesRole"]
+    (statement,) = _statements(role)
+    trusted = role["Properties"]["AssumeRolePolicyDocument"]["Statement"][0]["Principal"]
+    assert trusted == {"Service": "scheduler.amazonaws.com"}
+    assert statement["Action"] == ["sqs:SendMessage"]
+    assert statement["Resource"] == [_arn("parcels-bulk", "queue"), _arn("parcels-bulk", "dlq")]
 
 
 def test_stacks_stay_below_the_limit_and_export_nothing(app: Synthesized) -> None:
@@ -138,7 +169,7 @@ def test_what_is_emitted_with_a_delay_may_be_sent_to_its_listeners(tmp_path: Pat
 @pytest.mark.parametrize(
     ("context", "sentence"),
     [
-        ({"cgk:connection-budget": 20}, "could hold 22 database connections but cgk:connection-budget is 20"),
+        ({"cgk:connection-budget": 20}, "could hold 23 database connections but cgk:connection-budget is 20"),
         ({"cgk:fast-concurrency": "1"}, "cgk:fast-concurrency: Input should be greater than or equal to 2"),
         ({"cgk:concurrency": '{"parcelz": 3}'}, "names no queue of the app: parcelz"),
         ({"cgk:concurrency": "{"}, "cgk:concurrency: Value error, is no JSON object"),

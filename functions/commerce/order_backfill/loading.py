@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, Protocol, TypeVar
 
 import psycopg
 
@@ -36,6 +36,15 @@ SOURCE = "batch"
 
 UNSTORABLE = (psycopg.DataError, psycopg.errors.CheckViolation, psycopg.errors.NotNullViolation)
 """What the database refuses because of one order's values; it would refuse them again."""
+
+
+class Storing(Protocol):
+    """How the orders of a chunk are stored; a slice says it of its run."""
+
+    @property
+    def announce(self) -> runs.Announce: ...
+    @property
+    def include_test(self) -> bool: ...
 
 
 class Moved(Exception):
@@ -102,7 +111,7 @@ def write_chunk(
     return runs.advance(ctx, session, part, counts, status=status, cursor=cursor, refunded=refunded)
 
 
-def commit(ctx: JobContext, part: Slice, chunk: Chunk, write: Callable[[Chunk], T]) -> T:
+def commit(ctx: JobContext, part: Storing, chunk: Chunk, write: Callable[[Chunk], T]) -> T:
     """Run the transaction `write`; when the database refuses some order's values, again without those orders."""
     try:
         return write(chunk)
@@ -117,7 +126,7 @@ def commit(ctx: JobContext, part: Slice, chunk: Chunk, write: Callable[[Chunk], 
     return write(replace(chunk, records=good, failed=chunk.failed + len(bad)))
 
 
-def _unstorable(ctx: JobContext, part: Slice, records: Sequence[OrderRecord]) -> list[OrderRecord]:
+def _unstorable(ctx: JobContext, part: Storing, records: Sequence[OrderRecord]) -> list[OrderRecord]:
     """The orders that the database refuses, found by halving; every trial is rolled back."""
     if not records or _fits(ctx, part, records):
         return []
@@ -131,7 +140,7 @@ class _Trial(Exception):
     """Rolls a trial back."""
 
 
-def _fits(ctx: JobContext, part: Slice, records: Sequence[OrderRecord]) -> bool:
+def _fits(ctx: JobContext, part: Storing, records: Sequence[OrderRecord]) -> bool:
     try:
         with ctx.tenant_session() as session:
             store_orders(

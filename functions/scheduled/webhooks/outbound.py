@@ -16,11 +16,12 @@ from uuid import UUID
 from functions.scheduled.webhooks.result import ProcessSingleResult, retry_delay
 from functions.scheduled.webhooks.store import IN_PROGRESS_WAIT_S, LEASE
 from shared.integrations.credentials import decrypt
-from shared.integrations.outbound import Answer, check_target, post, sign
+from shared.integrations.outbound import Answer, check_target, post
 from shared.jobs.admission import SYSTEM_TENANT
 from shared.jobs.context import JobContext, Session
 from shared.jobs.errors import JobError, Permanent, Transient
 from shared.tenant_settings import config
+from shared.tokens import sign_webhook
 
 SETTING_ALLOW_LOOPBACK = "OUTBOUND_ALLOW_LOOPBACK"
 """Set to 1 on a developer's machine and in tests only: admits http to this machine itself. Off by default."""
@@ -129,7 +130,7 @@ def _send(ctx: JobContext, row: Mapping[str, Any], sealed: str | None) -> Answer
     if sealed is None:
         headers["X-CGK-Unsigned"] = "1"
     else:
-        headers["X-CGK-Signature"] = sign(decrypt(ctx, sealed), body, int(ctx.now().timestamp()))
+        headers["X-CGK-Signature"] = sign_webhook(decrypt(ctx, sealed), body, int(ctx.now().timestamp()))
     loopback = ctx.setting(SETTING_ALLOW_LOOPBACK) == "1"
     return post(check_target(row["target_url"], allow_loopback=loopback), body, headers)
 

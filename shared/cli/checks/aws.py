@@ -55,7 +55,8 @@ def rules(platform: Platform) -> Finding:
     pages = platform.client("events").get_paginator("list_rules").paginate(EventBusName=environment.bus)
     there = {rule["Name"]: rule for page in pages for rule in page["Rules"]}
     wrong: list[str] = []
-    for job in platform.registry:
+    event_jobs = [job for job in platform.registry if job.on]
+    for job in event_jobs:
         rule = there.get(environment.queue_prefix + job.id)
         if rule is None:
             wrong.append(f"{job.id} has none")
@@ -65,7 +66,29 @@ def rules(platform: Platform) -> Finding:
             wrong.append(f"that of {job.id} is for {', '.join(_events(rule)) or 'no event'}")
     if wrong:
         return problem(f"rules: {some(wrong)}: {DEPLOY}")
-    return fine(f"{len(platform.registry)} rules, all enabled")
+    return fine(f"{len(event_jobs)} rules, all enabled")
+
+
+def schedules(platform: Platform) -> Finding:
+    """Every cron job has its schedule, enabled and for the expression and zone it declares."""
+    environment = platform.environment
+    client = platform.client("scheduler")
+    wrong: list[str] = []
+    for job in platform.registry.crons:
+        assert job.cron is not None
+        try:
+            found = client.get_schedule(Name=environment.queue_prefix + job.id)
+        except client.exceptions.ResourceNotFoundException:
+            wrong.append(f"{job.id} has none")
+            continue
+        zone = found.get("ScheduleExpressionTimezone") or "UTC"
+        if found.get("State") != "ENABLED":
+            wrong.append(f"that of {job.id} is disabled")
+        elif (found["ScheduleExpression"], zone) != (job.cron.to_eventbridge(), job.cron.zone):
+            wrong.append(f"that of {job.id} is {found['ScheduleExpression']} {zone}")
+    if wrong:
+        return problem(f"schedules: {some(wrong)}: {DEPLOY}")
+    return fine(f"{len(platform.registry.crons)} schedules, all enabled")
 
 
 def _events(rule: dict[str, Any]) -> list[str]:
@@ -131,6 +154,7 @@ AWS_CHECKS: list[tuple[str, Callable[[Platform], Finding]]] = [
     ("queues", queues),
     ("dead letters", dead_letters),
     ("rules", rules),
+    ("schedules", schedules),
     ("mappings", mappings),
     ("secrets", secrets),
 ]

@@ -29,9 +29,9 @@ SchemaKind = Literal["jobs", "public", "tenant"]
 _HEADER = re.compile(r"^-- (ensure|replace|fence|always) (.+)$", re.MULTILINE)
 _COMMENT = re.compile(r"^\s*--.*$", re.MULTILINE)
 _CREATED = re.compile(
-    r"CREATE (?:OR REPLACE )?(?:UNIQUE )?(TYPE|TABLE|INDEX|FUNCTION|TRIGGER|VIEW) (\w+)", re.IGNORECASE
+    r"CREATE (?:OR REPLACE )?(?:UNIQUE |UNLOGGED )?(TYPE|TABLE|INDEX|FUNCTION|TRIGGER|VIEW) (\w+)", re.IGNORECASE
 )
-_TABLE_BODY = re.compile(r"CREATE TABLE \w+ \(\n(.*?)\n\)", re.DOTALL)
+_TABLE_BODY = re.compile(r"CREATE (?:UNLOGGED )?TABLE \w+ \(\n(.*?)\n\)", re.DOTALL)
 _INDEX = re.compile(r"CREATE (UNIQUE )?INDEX \w+ ON (\w+)(?: USING (\w+))? \((.*?)\)(?: WHERE (.+))?;$", re.DOTALL)
 _TRIGGER_FUNCTION = re.compile(r"EXECUTE FUNCTION (\w+)\(")
 _TABLE_CONSTRAINT = re.compile(r"(PRIMARY KEY|UNIQUE|CHECK|FOREIGN KEY|CONSTRAINT|EXCLUDE)\b")

@@ -15,6 +15,9 @@ from graphql import GraphQLError, VariableValues
 
 from shared.fakes.shopify.builders import gid
 from shared.fakes.shopify.bulk import BulkRefused, BulkRun
+from shared.fakes.shopify.catalog_resolvers import RESOLVERS as CATALOG_RESOLVERS
+from shared.fakes.shopify.catalog_resolvers import SCOPES as CATALOG_SCOPES
+from shared.fakes.shopify.catalog_resolvers import by_id as catalog_object
 from shared.fakes.shopify.cost import actual_cost, requested_cost
 from shared.fakes.shopify.plan import Field, asked
 from shared.fakes.shopify.project import MAX_PAGE, FakeGap, FieldError, connection, paged, projector
@@ -165,6 +168,8 @@ def _by_id(shop: Shop, wanted: str) -> Mapping[str, Any] | None:
         return shop.refund_seen(number)
     if kind == "BulkOperation":
         return _bulk_node(shop, shop.bulk.find(number, wait=True))
+    if kind in CATALOG_SCOPES:
+        return catalog_object(shop, kind, number)
     raise FakeGap(f"the Shopify fake holds no objects of type {kind}")
 
 
@@ -252,4 +257,5 @@ _RESOLVERS: dict[str, Resolver] = {
     "currentBulkOperation": _current_bulk,
     "bulkOperationRunQuery": _bulk_run_query,
     "bulkOperationCancel": _bulk_cancel,
+    **CATALOG_RESOLVERS,
 }

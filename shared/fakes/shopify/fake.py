@@ -25,7 +25,10 @@ from shared.fakes.shopify.server import Server
 from shared.fakes.shopify.shop import Shop
 
 REQUESTS_KEPT = 20_000
-DEFAULT_SCOPES = ("read_orders", "read_all_orders")
+DEFAULT_SCOPES = (
+    "read_orders", "read_all_orders", "read_products", "read_customers", "read_inventory", "read_locations",
+    "write_inventory",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)

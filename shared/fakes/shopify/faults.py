@@ -14,6 +14,7 @@ class Fault:
 
     `kind`: an HTTP status (429, 500, 402, ...) or one of KINDS.
     `match`: part of the query text (of the path, for files).
+    `skip`: so many matching requests are let through first.
     `retry_after`: seconds or an HTTP date, header of 429 and 503.
     `requested`, `available`: figures of a throttled answer.
     `hold_s`: how long a timeout keeps the connection open.
@@ -23,6 +24,7 @@ class Fault:
     count: int = 1
     shop: str | None = None
     match: str | None = None
+    skip: int = 0
     retry_after: str | None = None
     requested: int | None = None
     available: float | None = None
@@ -61,6 +63,9 @@ class Faults:
         with self._lock:
             for fault in self._waiting:
                 if fault.shop in (None, shop) and (fault.match is None or fault.match in text):
+                    if fault.skip > 0:
+                        fault.skip -= 1
+                        continue
                     fault.count -= 1
                     if fault.count <= 0:
                         self._waiting.remove(fault)

@@ -13,6 +13,7 @@ from graphql import VariableValues
 
 from shared.fakes.shopify.builders import OrderDraft, instant, order_node
 from shared.fakes.shopify.bulk import BulkOperations
+from shared.fakes.shopify.catalog import Catalog
 from shared.fakes.shopify.cost import Bucket
 from shared.fakes.shopify.orders import OrderBase, Orders, Row, window
 from shared.fakes.shopify.plan import Field
@@ -42,6 +43,7 @@ class Shop:
         self.domain, self.token, self.scopes, self.currency = domain, token, set(scopes), currency
         self.now = now
         self.orders = Orders(base)
+        self.catalog = Catalog(now)
         self.bucket = Bucket(now)
         self.max_query_cost = 1000  # points of a single query
         self.bulk = BulkOperations(folder, documents, now, self._roots, url_of)
@@ -119,6 +121,11 @@ class Shop:
 
     def _roots(self, field: Field, variables: VariableValues) -> Iterator[Node]:
         arguments = field.arguments(variables)
+        if field.name != "orders":
+            from shared.fakes.shopify.catalog_resolvers import bulk_roots  # it imports this module
+
+            yield from bulk_roots(self, field, arguments)
+            return
         rows = self._search({**arguments, "sortKey": arguments.get("sortKey") or "ID"})
         for _, legacy_id in reversed(rows) if arguments.get("reverse") else rows:
             yield self.orders.node(legacy_id)

@@ -12,6 +12,7 @@ import pytest
 from shared.jobs import JobContext, Permanent
 from shared.jobs.messages import Dead, compose
 from shared.jobs.ports import OutMessage
+from shared.jobs.replay import renewed
 from shared.jobs.settlement import attributes
 from shared.jobs.testing import START, Bench, ManualClock
 from tests import toys as toy_jobs
@@ -109,7 +110,7 @@ def test_redrive_sends_what_matches_and_leaves_the_rest(dlq: Cli, sqs: Any) -> N
 
     assert said.code == 0
     assert said.out == "11 messages went from cgk-toys-dlq to cgk-toys\n"
-    assert bodies(sqs, "cgk-toys") == sorted(wanted)
+    assert bodies(sqs, "cgk-toys") == sorted(renewed(body, START) for body in wanted)
     assert bodies(sqs, "cgk-toys-dlq") == sorted([other_code, other_tenant])
 
 
@@ -123,7 +124,6 @@ def test_dry_run_says_the_same_and_moves_nothing(dlq: Cli, sqs: Any) -> None:
         "to": {"cgk-toys": 3},
         "redriven": 3,
         "refused": 0,
-        "expired": 0,
         "dry_run": True,
     }
     assert bodies(sqs, "cgk-toys") == []
@@ -139,12 +139,23 @@ def test_limit_holds_within_a_batch(dlq: Cli, sqs: Any) -> None:
     assert len(bodies(sqs, "cgk-toys-dlq")) == 3
 
 
-def test_letters_too_old_for_their_job_are_counted(dlq: Cli, sqs: Any) -> None:
+def test_redriven_letter_runs_however_old_it_is(cli: Cli, sqs: Any, toys: Bench) -> None:
     put_letter(sqs, n=1)
-    assert isinstance(dlq.platform.clock, ManualClock)
-    dlq.platform.clock.advance(days=2)
+    toys.clock.advance(days=9)
 
-    assert "1 of them are older than their job allows" in dlq("dlq", "redrive", "toys", "--dry-run").out
+    cli("dlq", "redrive", "toys")
+
+    assert [done.state for done in toys.drain()] == ["succeeded"]
+
+
+def test_letter_known_by_its_message_s_id_only_keeps_it(dlq: Cli, sqs: Any) -> None:
+    put(sqs, "cgk-toys-dlq", '{"job":"toy-play","payload":{"tenantId":"acme"}}', {})
+    [shown] = dlq("dlq", "list", "toys", "--json").json["messages"]
+
+    dlq("dlq", "redrive", "toys")
+
+    [body] = bodies(sqs, "cgk-toys")
+    assert json.loads(body)["payload"]["_meta"]["id"] == shown["message_id"]
 
 
 def test_event_that_a_rule_could_not_deliver_goes_to_the_job_in_the_rule_s_form(dlq: Cli, sqs: Any) -> None:
@@ -174,7 +185,7 @@ def test_event_that_a_rule_could_not_deliver_goes_to_the_job_in_the_rule_s_form(
             "id": "e-1",
             "source": "app",
             "time": "2026-11-20T11:59:00Z",
-            "payload": {"tenantId": "acme", "n": 4},
+            "payload": {"tenantId": "acme", "n": 4, "_meta": {"agesFrom": "2026-11-20T12:00:00+00:00"}},
         }
     ]
 
@@ -238,7 +249,7 @@ def test_letters_that_die_again_meanwhile_are_not_sent_a_second_time(dlq: Cli, s
     said = dlq("dlq", "redrive", "toys", "--json")
 
     assert (said.json["redriven"], queue.sent) == (12, 12)
-    assert bodies(sqs, "cgk-toys-dlq") == sorted(letters)
+    assert bodies(sqs, "cgk-toys-dlq") == sorted(renewed(body, START) for body in letters)
 
 
 def dead_once(ctx: JobContext, payload: toy_jobs.ToyAsked) -> None:

@@ -36,6 +36,7 @@ NAMES = [
     "queues",
     "dead letters",
     "rules",
+    "schedules",
     "mappings",
     "secrets",
 ]

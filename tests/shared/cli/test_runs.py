@@ -117,8 +117,8 @@ def test_payload_that_is_gone_is_said(cli: Cli, history: list[str], rows: Rows) 
     assert "not kept any more" in said.err
 
 
-def test_cancel_asks_an_open_run_to_stop(cli: Cli, history: list[str]) -> None:
-    assert cli("runs", "cancel", history[2], "--json").json == {"run_id": history[2], "cancel": "requested"}
+def test_cancel_ends_a_run_that_waits(cli: Cli, history: list[str]) -> None:
+    assert cli("runs", "cancel", history[2], "--json").json == {"run_id": history[2], "cancel": "cancelled"}
 
     assert "asked to stop" in cli("runs", "show", history[2]).out
     over, unknown = cli("runs", "cancel", history[0]), cli("runs", "cancel", UNKNOWN)

@@ -184,6 +184,9 @@ def test_every_table_that_the_jobs_read_or_write_exists(admin: psycopg.Connectio
         "commerce-sync-order-batch",
         "commerce-handle-order-created",
         "commerce-handle-order-fulfilled",
+        "commerce-order-attribution",
+        "commerce-order-commission",
+        "commerce-order-reconciliation",
         "webhook-process-single",
     }
     there = set(made(admin))

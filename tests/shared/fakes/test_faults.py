@@ -39,6 +39,17 @@ def test_fault_happens_as_often_as_asked(
     assert three.data == {"shop": {"name": "acme"}}
 
 
+def test_fault_lets_requests_through_first(fake: ShopifyFake, api: Api) -> None:
+    fake.fail(503, match="query Ask", skip=1)
+
+    assert [api(ASK).status, api("query Other {shop{name}}").status, api(ASK).status, api(ASK).status] == [
+        200,
+        200,
+        503,
+        200,
+    ]
+
+
 def test_figures_of_a_throttled_answer_are_those_ordered(fake: ShopifyFake, api: Api) -> None:
     fake.fail("throttled", requested=500, available=100)
 

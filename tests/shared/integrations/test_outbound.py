@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from shared.integrations.outbound import Target, check_target, post, resolve_all, sign
+from shared.integrations.outbound import Target, check_target, post, resolve_all
 from shared.jobs.errors import Permanent, Transient
 
 PUBLIC = ["93.184.216.34"]
@@ -118,6 +118,6 @@ def test_tls_is_asked_of_the_name_at_the_checked_address() -> None:
 
 def test_signature() -> None:
     # printf '%s' '1700000000.{"a":1}' | openssl dgst -sha256 -hmac whsec_test
-    assert sign("whsec_test", b'{"a":1}', 1_700_000_000) == (
+    assert sign_webhook("whsec_test", b'{"a":1}', 1_700_000_000) == (
         "t=1700000000,v1=38877139021993b830af32feea6e18a8da83eb2f6e49ee50bd9e4cf4ca4d3789"
     )

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from shared.crypto import encrypt_platform
-from shared.integrations.shopify import BulkOperation, BulkStart, OrdersPage, Shopify
+from shared.integrations.shopify import BulkOperation, BulkStart, IdsPage, OrdersPage, OrderStamp, Shopify
 from shared.integrations.shopify_errors import BulkUrlGone
 from shared.jobs import JobContext, Permanent, Tenant
 from shared.jobs.testing import ManualClock
@@ -428,6 +429,23 @@ def test_pages_give_every_order_once(shopping: Visits, shop_fake: ShopifyFake) -
     ids = [node["legacyResourceId"] for page in found for node in page.nodes]
     assert sorted(ids) == [str(1000 + n) for n in range(1, 26)]
     assert not found[-1].has_next
+
+
+def test_ids_come_250_a_page_by_last_change(shopping: Visits, shop_fake: ShopifyFake) -> None:
+    changed = datetime(2026, 11, 20, 10, tzinfo=UTC)
+    for n in range(260):
+        shop_fake.shops[SHOP].order(id=2000 - n, created_at=changed, updated_at=changed + timedelta(seconds=n))
+
+    def act(ctx: JobContext) -> list[IdsPage]:
+        shopify = Shopify.connect(ctx, reserve=0.5)
+        first = shopify.order_ids("status:any", after=None)
+        return [first, shopify.order_ids("status:any", after=first.end_cursor)]
+
+    first, second = shopping(act)
+
+    assert [len(first.orders), len(second.orders), first.has_next, second.has_next] == [250, 10, True, False]
+    assert first.orders[0] == OrderStamp("2000", changed)
+    assert second.orders[-1] == OrderStamp("1741", changed + timedelta(seconds=259))
 
 
 def test_nodes_come_in_the_order_asked(shopping: Visits, shop_fake: ShopifyFake) -> None:

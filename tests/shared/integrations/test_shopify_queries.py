@@ -27,7 +27,7 @@ QUERIES = {
         name: getattr(q, name)
         for name in (
             "ALL_FULFILLMENTS", "ALL_REFUND_IDS", "REFUND_NODES", "MORE_REFUND_LINES", "MORE_REFUND_SHIPPING",
-            "ORDERS_COUNT", "BULK_START", "BULK_OPERATION", "BULK_OPERATIONS", "BULK_CANCEL",
+            "ORDERS_COUNT", "ORDER_IDS", "BULK_START", "BULK_OPERATION", "BULK_OPERATIONS", "BULK_CANCEL",
         )
     },
 }  # fmt: skip

@@ -146,19 +146,19 @@ def test_timeline_tells_of_a_retry_to_come_and_of_a_refusal(
     assert [moment.what for moment in refusal.timeline][-1] == "refused: dead INVALID_PAYLOAD"
 
 
-def test_run_that_is_open_can_be_cancelled_once_and_one_that_is_over_cannot(
+def test_run_that_waits_is_cancelled_at_once_and_one_that_is_over_is_not(
     play: Callable[..., Any], clock: ManualClock, conn: psycopg.Connection[Any]
 ) -> None:
     waiting = play("transient", expect="retrying")
     first = clock.now()
 
-    assert ledger.cancel(conn, waiting.run_id, first) == "requested"
-    assert ledger.cancel(conn, waiting.run_id, first + timedelta(hours=1)) == "requested"
+    assert ledger.cancel(conn, waiting.run_id, first) == "cancelled"
+    assert ledger.cancel(conn, waiting.run_id, first + timedelta(hours=1)) == "over"
 
     run = ledger.find(conn, waiting.run_id)
     assert run is not None
     assert run.cancel_requested_at == first
-    assert run.state == "retrying"
+    assert (run.state, run.ended_at) == ("cancelled", first)
     assert ledger.cancel(conn, play("nothing").run_id, first) == "over"
     assert ledger.cancel(conn, UNKNOWN, first) == "unknown"
 

@@ -415,14 +415,15 @@ def test_progress_stands_in_the_ledger(play: Any, rows: Rows) -> None:
 
 
 def test_cancel_request_reaches_the_handler(toys: Bench, play: Any, admin: psycopg.Connection[Any]) -> None:
-    toys.send("toy-play", {"tenantId": "acme", "act": "recover"}, key="k")
-    toys.pump("toys")
-    admin.execute("UPDATE jobs.runs SET cancel_requested_at = now()")
-    toy_jobs.ACTS["recover"], kept = toy_jobs.ACTS["ask_cancelled"], toy_jobs.ACTS["recover"]
+    def asked_meanwhile(ctx: Any, payload: ToyAsked) -> None:
+        admin.execute("UPDATE jobs.runs SET cancel_requested_at = now()")
+        toy_jobs.ACTS["ask_cancelled"](ctx, payload)
+
+    toy_jobs.ACTS["asked_meanwhile"] = asked_meanwhile
     try:
-        [done] = toys.drain()
+        done = play("asked_meanwhile", expect="dead")
     finally:
-        toy_jobs.ACTS["recover"] = kept
+        del toy_jobs.ACTS["asked_meanwhile"]
 
     assert done.code == "TOY_CANCELLED"
 

@@ -104,7 +104,7 @@ CREATE TABLE payloads_default PARTITION OF payloads DEFAULT;
 -- ensure table outbox
 CREATE TABLE outbox (
     id uuid NOT NULL,
-    kind text NOT NULL CHECK (kind IN ('event', 'queue', 'schedule', 'answer', 'dead_letter')),
+    kind text NOT NULL CHECK (kind IN ('event', 'queue', 'schedule', 'answer', 'workflow', 'dead_letter')),
     tenant text NOT NULL,
     target text NOT NULL,
     body bytea NOT NULL,

@@ -1,4 +1,5 @@
 -- The public identities of creators, their brands and the portal's mirror of their money.
+-- The mirror holds all brands' rows, and each commission finds its own there: the index on it is ours.
 
 -- ensure table creators
 CREATE TABLE creators (
@@ -86,3 +87,33 @@ CREATE TABLE creator_balance_transactions (
     FOREIGN KEY (creator_id) REFERENCES creators(id) ON DELETE CASCADE,
     FOREIGN KEY (brand_id) REFERENCES organizations(id) ON DELETE SET NULL
 );
+
+-- ensure index ix_creator_balance_transactions_commission
+CREATE INDEX ix_creator_balance_transactions_commission ON creator_balance_transactions (creator_id, brand_id, commission_id);
+
+-- ensure table creator_notification_settings
+CREATE TABLE creator_notification_settings (
+    id uuid NOT NULL DEFAULT gen_random_uuid(),
+    creator_id uuid NOT NULL,
+    email_project_assigned boolean NOT NULL DEFAULT true,
+    email_project_updated boolean NOT NULL DEFAULT true,
+    email_message_received boolean NOT NULL DEFAULT true,
+    email_payment_received boolean NOT NULL DEFAULT true,
+    email_deadline_reminder boolean NOT NULL DEFAULT true,
+    email_revision_requested boolean NOT NULL DEFAULT true,
+    sms_project_assigned boolean NOT NULL DEFAULT false,
+    sms_project_updated boolean NOT NULL DEFAULT false,
+    sms_message_received boolean NOT NULL DEFAULT false,
+    sms_payment_received boolean NOT NULL DEFAULT true,
+    sms_deadline_reminder boolean NOT NULL DEFAULT true,
+    sms_revision_requested boolean NOT NULL DEFAULT false,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (id),
+    UNIQUE (creator_id),
+    FOREIGN KEY (creator_id) REFERENCES creators(id) ON DELETE CASCADE
+);
+
+-- ensure trigger update_creator_notification_settings_updated_at on creator_notification_settings
+CREATE TRIGGER update_creator_notification_settings_updated_at BEFORE UPDATE ON creator_notification_settings
+    FOR EACH ROW EXECUTE FUNCTION update_updated_at_column();

@@ -22,6 +22,13 @@ EXISTS (
     WHERE m.creator_id = creators.id AND m.organization_id = NULLIF(current_setting('cgk.tenant_id', true), '')::uuid
 );
 
+-- fence creator_notification_settings
+EXISTS (
+    SELECT 1 FROM creator_brand_memberships m
+    WHERE m.creator_id = creator_notification_settings.creator_id
+      AND m.organization_id = NULLIF(current_setting('cgk.tenant_id', true), '')::uuid
+);
+
 -- fence creator_balance_transactions
 brand_id = NULLIF(current_setting('cgk.tenant_id', true), '')::uuid;
 
@@ -29,4 +36,22 @@ brand_id = NULLIF(current_setting('cgk.tenant_id', true), '')::uuid;
 organization_id = NULLIF(current_setting('cgk.tenant_id', true), '')::uuid;
 
 -- fence platform_webhooks
+tenant_id = NULLIF(current_setting('cgk.tenant_id', true), '')::uuid;
+
+-- fence platform_alerts
+tenant_id = NULLIF(current_setting('cgk.tenant_id', true), '')::uuid;
+
+-- fence alert_deliveries
+tenant_id = NULLIF(current_setting('cgk.tenant_id', true), '')::uuid;
+
+-- fence platform_slack_alerts
+tenant_id = NULLIF(current_setting('cgk.tenant_id', true), '')::uuid;
+
+-- fence platform_health_matrix
+tenant_id = NULLIF(current_setting('cgk.tenant_id', true), '')::uuid;
+
+-- fence health_check_state
+tenant_id = NULLIF(current_setting('cgk.tenant_id', true), '')::uuid;
+
+-- fence health_check_history
 tenant_id = NULLIF(current_setting('cgk.tenant_id', true), '')::uuid;

@@ -1,7 +1,13 @@
 -- Enumerations that the tables of the jobs use.
 
+-- ensure type application_status
+CREATE TYPE application_status AS ENUM ('new', 'in_review', 'approved', 'rejected', 'waitlisted');
+
 -- ensure type commission_status
 CREATE TYPE commission_status AS ENUM ('pending', 'approved', 'paid', 'rejected');
+
+-- ensure type consent_type
+CREATE TYPE consent_type AS ENUM ('marketing', 'analytics', 'third_party', 'data_processing');
 
 -- ensure type creator_status
 CREATE TYPE creator_status AS ENUM ('pending', 'approved', 'active', 'paused', 'terminated', 'inactive');
@@ -14,6 +20,12 @@ CREATE TYPE financial_status AS ENUM ('pending', 'authorized', 'paid', 'partiall
 
 -- ensure type fulfillment_status
 CREATE TYPE fulfillment_status AS ENUM ('unfulfilled', 'partial', 'fulfilled');
+
+-- ensure type google_feed_sync_status
+CREATE TYPE google_feed_sync_status AS ENUM ('running', 'completed', 'failed', 'cancelled');
+
+-- ensure type google_product_condition
+CREATE TYPE google_product_condition AS ENUM ('new', 'refurbished', 'used');
 
 -- ensure type incentive_code_status
 CREATE TYPE incentive_code_status AS ENUM ('active', 'redeemed', 'expired');
@@ -36,11 +48,17 @@ CREATE TYPE privacy_request_type AS ENUM ('export', 'delete', 'do_not_sell', 'di
 -- ensure type privacy_verification_method
 CREATE TYPE privacy_verification_method AS ENUM ('email', 'phone', 'identity');
 
+-- ensure type product_status
+CREATE TYPE product_status AS ENUM ('draft', 'active', 'archived');
+
 -- ensure type promo_redirect_target
 CREATE TYPE promo_redirect_target AS ENUM ('HOME', 'PRODUCT', 'COLLECTION');
 
 -- ensure type review_status
 CREATE TYPE review_status AS ENUM ('pending', 'approved', 'rejected', 'spam');
+
+-- ensure type rfm_segment_type
+CREATE TYPE rfm_segment_type AS ENUM ('champions', 'loyal', 'new_customers', 'at_risk', 'hibernating', 'potential', 'uncategorized');
 
 -- ensure type subscription_frequency
 CREATE TYPE subscription_frequency AS ENUM ('weekly', 'biweekly', 'monthly', 'bimonthly', 'quarterly', 'semiannually', 'annually');

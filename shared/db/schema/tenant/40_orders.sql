@@ -1,4 +1,5 @@
 -- Orders with lines, fulfilments and refunds, and what the order sync knows about them.
+-- The index on the person (customer, else address) is ours: who ordered before is asked of every new order.
 
 -- ensure table orders
 CREATE TABLE orders (
@@ -58,6 +59,9 @@ CREATE INDEX ix_orders_created_at ON orders (created_at);
 
 -- ensure index ix_orders_coalesce_order_placed_at_created_at
 CREATE INDEX ix_orders_coalesce_order_placed_at_created_at ON orders ((COALESCE(order_placed_at, created_at)));
+
+-- ensure index ix_orders_coalesce_customer_id_lower_customer_email
+CREATE INDEX ix_orders_coalesce_customer_id_lower_customer_email ON orders ((COALESCE(customer_id, lower(customer_email))));
 
 -- ensure trigger update_orders_updated_at on orders
 CREATE TRIGGER update_orders_updated_at BEFORE UPDATE ON orders

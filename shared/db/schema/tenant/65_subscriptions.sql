@@ -152,3 +152,25 @@ CREATE UNIQUE INDEX ux_subscription_charge_attempts_vendor_attempt_id_3b4a ON su
 
 -- ensure index ix_subscription_charge_attempts_status_sent_at
 CREATE INDEX ix_subscription_charge_attempts_status_sent_at ON subscription_charge_attempts (status, sent_at);
+
+-- ensure table subscription_orders
+CREATE TABLE subscription_orders (
+    id text NOT NULL DEFAULT gen_random_uuid()::text,
+    subscription_id text NOT NULL,
+    order_id text,
+    scheduled_at timestamptz NOT NULL,
+    billed_at timestamptz,
+    amount_cents integer NOT NULL,
+    currency text NOT NULL DEFAULT 'USD',
+    status text NOT NULL DEFAULT 'scheduled',
+    failure_reason text,
+    retry_count integer NOT NULL DEFAULT 0,
+    created_at timestamptz NOT NULL DEFAULT now(),
+    updated_at timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (id),
+    FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE
+);
+
+-- ensure trigger update_subscription_orders_updated_at on subscription_orders
+CREATE TRIGGER update_subscription_orders_updated_at BEFORE UPDATE ON subscription_orders
+    FOR EACH ROW EXECUTE FUNCTION update_updated_at_column();

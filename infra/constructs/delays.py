@@ -1,0 +1,76 @@
+"""One-off schedules: the group that holds them, the role that they send as, and who may make them.
+
+The jobs make them at run time (a delay above 15 minutes, a run that waits long), and each deletes itself. The group
+keeps them apart from the app's own schedules: a function can neither touch those nor lend out another role.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import aws_cdk as cdk
+from aws_cdk import aws_iam as iam
+from aws_cdk import aws_scheduler as scheduler
+from constructs import Construct
+
+from infra.constructs.function import Statement, allow, inline, trust
+from infra.deployment import Deployment
+from infra.names import bus_arn, named, queue_arn
+
+
+class Delays(Construct):
+    """`<prefix>-delayed` and its role."""
+
+    def __init__(self, scope: Construct, deployment: Deployment) -> None:
+        super().__init__(scope, "delays")
+        group = scheduler.CfnScheduleGroup(self, "group", name=group_name(deployment))
+        named(group, "delayed", "schedules")
+        send = allow("SendMessages", ["sqs:SendMessage"], [queue_arn(self, deployment.physical("*"))])
+        publish = allow("Publish", ["events:PutEvents"], [bus_arn(self, deployment.prefix)])
+        role = iam.CfnRole(
+            self,
+            "role",
+            role_name=role_name(deployment),
+            assume_role_policy_document=_trust_scheduler(),
+            policies=[inline("send", [send, publish])],
+        )
+        named(role, "delayed", "role")
+
+
+def group_name(deployment: Deployment) -> str:
+    """Name of the schedule group."""
+    return deployment.physical("delayed")
+
+
+def role_name(deployment: Deployment) -> str:
+    """Name of the role; roles belong to the account, so the region is part of it."""
+    return f"{deployment.physical('delayed')}-{cdk.Aws.REGION}"
+
+
+def role_arn(deployment: Deployment) -> str:
+    """ARN of the role, composed, so that no stack depends on the shared one by an export."""
+    return f"arn:{cdk.Aws.PARTITION}:iam::{cdk.Aws.ACCOUNT_ID}:role/{role_name(deployment)}"
+
+
+def delays_environment(deployment: Deployment) -> Mapping[str, str]:
+    """What tells a function where its one-off schedules go."""
+    return {"CGK_SCHEDULE_GROUP": group_name(deployment), "CGK_SCHEDULER_ROLE": role_arn(deployment)}
+
+
+def make_schedules(scope: Construct, deployment: Deployment) -> list[Statement]:
+    """Make schedules in the group, and let them send as its role."""
+    schedules = cdk.Stack.of(scope).format_arn(
+        service="scheduler", resource="schedule", resource_name=f"{group_name(deployment)}/*"
+    )
+    pass_role = {
+        **allow("LendRoleToSchedules", ["iam:PassRole"], [role_arn(deployment)]),
+        "Condition": {"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}},
+    }
+    return [allow("MakeSchedules", ["scheduler:CreateSchedule"], [schedules]), pass_role]
+
+
+def _trust_scheduler() -> Statement:
+    """Scheduler, and only for schedules of this account."""
+    document = trust("scheduler.amazonaws.com")
+    condition = {"StringEquals": {"aws:SourceAccount": cdk.Aws.ACCOUNT_ID}}
+    return {**document, "Statement": [{**statement, "Condition": condition} for statement in document["Statement"]]}

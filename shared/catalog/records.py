@@ -1,0 +1,87 @@
+"""What the mapping makes of Shopify's objects: columns of our tables, ready to be written as one JSON per chunk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+Columns = dict[str, Any]
+"""Column name -> JSON value."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProductRecord:
+    """A product with all its variants. `columns` of products, `variants` of product_variants in order of position."""
+
+    legacy_id: str
+    updated_at: datetime
+    columns: Columns
+    variants: tuple[Columns, ...]
+    content_hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class SmsConsent:
+    """The state of a number's consent: SUBSCRIBED, UNSUBSCRIBED, REDACTED, PENDING, NOT_SUBSCRIBED."""
+
+    phone: str
+    state: str
+    updated_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class CustomerRecord:
+    """A customer with all addresses. `columns` of customers, `addresses` of customer_addresses."""
+
+    legacy_id: str
+    updated_at: datetime
+    columns: Columns
+    addresses: tuple[Columns, ...]
+    sms: SmsConsent | None
+    content_hash: str
+
+    def __repr__(self) -> str:
+        return f"CustomerRecord({self.legacy_id})"  # the rest names and locates a person
+
+
+@dataclass(frozen=True, slots=True)
+class LevelRecord:
+    """Stock of an item at a place. `available` None: not stocked there (any more)."""
+
+    item_id: str
+    location_id: str
+    available: int | None
+    on_hand: int | None = None
+    committed: int | None = None
+    incoming: int | None = None
+    updated_at: datetime | None = None
+
+    @property
+    def external_id(self) -> str:
+        """Key of its mark."""
+        return f"{self.item_id}:{self.location_id}"
+
+    @property
+    def content_hash(self) -> str:
+        """The numbers themselves: they are shorter than a hash of them."""
+        return f"{self.available}:{self.on_hand}:{self.committed}:{self.incoming}"
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionRecord:
+    """A collection without its members."""
+
+    legacy_id: str
+    updated_at: datetime
+    columns: Columns
+    content_hash: str
+
+
+def content_hash(row: Mapping[str, Any]) -> str:
+    """SHA-256 (hex) of the canonical JSON: sorted keys, no spaces, UTF-8."""
+    text = json.dumps(row, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()

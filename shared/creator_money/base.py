@@ -1,0 +1,157 @@
+"""What an order is worth to its creator now: the base after refunds, and the commission on it.
+
+    L           the order's lines that are no gift cards and whose product is not excluded
+    N           net of L: goods after discounts, without tax and shipping;  G = N + discounts of L
+    B           N (basis net) or G (basis gross), before refunds
+    R           goods given back: refunded lines of L, and of a refund without lines
+                (amount * N + total // 2) // total, 0 if the order's total is 0
+    base        max(0, B - R); 0 when the order is cancelled, voided, refunded or a test
+    commission  (base * bps + 5000) // 10000, bps = percent * 100; of a fixed amount per order
+                (amount * base + B // 2) // B, 0 if B is 0
+
+Whoever books, matures, credits or claws back a commission calls commission_base, so all agree to the cent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal
+
+from shared.creator_money.rules import commission_rules
+from shared.ids import as_legacy_id
+from shared.jobs.context import Row, Session
+from shared.orders.marks import NEVER
+
+Basis = Literal["net", "gross"]
+Void = Literal["order_cancelled", "order_voided", "order_refunded"]
+"""Why an order earns nothing; the value of commissions.rejected_reason."""
+
+# The lines of an order that the sync has not read yet carry no net amounts, so there its figures stand for them.
+# A refund's lines are summed apart from the order's lines: a join of both would multiply them.
+ORDERS_AND_TERMS = """
+-- creator_money: what the commissions of orders are counted on, and the terms of those that exist
+WITH asked AS (
+    SELECT o.id, COALESCE(o.shopify_id, o.shopify_order_id) AS legacy_id, o.total_cents::bigint AS total_cents,
+           o.cancelled_at IS NOT NULL OR o.status = 'cancelled' AS cancelled, o.financial_status,
+           COALESCE(o.attribution_data -> 'test' = 'true', false) AS test,
+           EXISTS (SELECT FROM order_sync_marks m
+                   WHERE m.order_id = o.id AND m.shopify_updated_at > %(never)s) AS synced
+    FROM orders o
+    WHERE o.id = ANY(%(order_ids)s)
+), earning AS (
+    SELECT a.id, i.shopify_line_item_id, i.net_cents, i.discount_cents
+    FROM asked a JOIN order_line_items i ON i.order_shopify_id = a.legacy_id
+    WHERE NOT i.is_gift_card AND NOT COALESCE(i.product_id = ANY(%(excluded)s::text[]), false)
+), goods AS (
+    SELECT a.id, a.legacy_id, a.total_cents, a.cancelled, a.financial_status, a.test,
+           CASE WHEN a.synced THEN l.net_cents ELSE f.net_sales_cents END AS net_cents,
+           CASE WHEN a.synced THEN l.gross_cents ELSE f.gross_sales_cents END AS gross_cents
+    FROM asked a
+    CROSS JOIN LATERAL (
+        SELECT COALESCE(sum(e.net_cents), 0)::bigint AS net_cents,
+               COALESCE(sum(e.net_cents + e.discount_cents), 0)::bigint AS gross_cents
+        FROM earning e WHERE e.id = a.id
+    ) AS l
+    LEFT JOIN LATERAL (
+        SELECT net_sales_cents, gross_sales_cents FROM order_figures WHERE NOT a.synced AND order_id = a.id
+    ) AS f ON true
+)
+SELECT g.id AS order_id, g.cancelled, g.financial_status::text AS financial_status, g.test,
+       g.net_cents, g.gross_cents, (r.by_lines + r.by_amount)::bigint AS returned_cents,
+       c.commission_percent AS percent, c.basis,
+       COALESCE(c.original_commission_cents, c.commission_cents) AS original_cents
+FROM goods g
+CROSS JOIN LATERAL (
+    SELECT COALESCE(sum(b.line_cents), 0) AS by_lines,
+           COALESCE(sum((f.amount_cents * g.net_cents + g.total_cents / 2) / NULLIF(g.total_cents, 0))
+                    FILTER (WHERE b.line_cents IS NULL), 0) AS by_amount
+    FROM refunds f
+    CROSS JOIN LATERAL (
+        SELECT sum(CASE WHEN e.id IS NULL THEN 0 ELSE l.amount_cents END) AS line_cents
+        FROM refund_line_items l
+        LEFT JOIN earning e ON e.id = g.id AND e.shopify_line_item_id = l.shopify_line_item_id
+        WHERE l.refund_id = f.id
+    ) AS b
+    WHERE f.order_shopify_id = g.legacy_id
+) AS r
+LEFT JOIN commissions c ON c.order_id = g.id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What was agreed when a commission was first written. `percent` is 0..100 with two decimals; at 0 the creator has
+    a fixed amount per order, `original_cents`."""
+
+    percent: Decimal
+    basis: Basis
+    original_cents: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class CommissionBase:
+    """One order as its commission sees it: B, the base after refunds, and the commission on that base."""
+
+    order_id: str
+    full_cents: int
+    base_cents: int
+    commission_cents: int
+    void: Void | None
+    """Set where the base is 0."""
+
+    @property
+    def refunded_base_cents(self) -> int:
+        """The part of B that is gone: refunded, cancelled or voided."""
+        return self.full_cents - self.base_cents
+
+
+def commission_base(
+    session: Session, order_ids: Sequence[str], *, terms: Mapping[str, Terms] | None = None
+) -> dict[str, CommissionBase]:
+    """Base and commission of orders in their present state, by orders.id.
+
+    The terms are those of the orders' commissions; `terms` gives them for orders that have none yet. Orders that do not
+    exist, or have no terms, are left out.
+    """
+    excluded = [as_legacy_id(id) or str(id) for id in commission_rules(session)["excludedProductIds"]]
+    names = {"order_ids": list(order_ids), "excluded": excluded, "never": NEVER}
+    found: dict[str, CommissionBase] = {}
+    for row in session.all(ORDERS_AND_TERMS, names):
+        agreed = _terms(row) or (terms or {}).get(row["order_id"])
+        if agreed is not None:
+            found[row["order_id"]] = _judge(row, agreed)
+    return found
+
+
+def _terms(row: Row) -> Terms | None:
+    if row["percent"] is None:
+        return None
+    return Terms(row["percent"], "gross" if row["basis"] == "gross" else "net", row["original_cents"])
+
+
+def _judge(row: Row, terms: Terms) -> CommissionBase:
+    full = row["gross_cents"] if terms.basis == "gross" else row["net_cents"]
+    void: Void | None = None
+    if row["cancelled"]:
+        void = "order_cancelled"
+    elif row["financial_status"] == "voided":
+        void = "order_voided"
+    elif row["financial_status"] == "refunded" or row["test"]:
+        void = "order_refunded"
+    base = 0 if void else max(0, full - row["returned_cents"])
+    return CommissionBase(
+        order_id=row["order_id"],
+        full_cents=full,
+        base_cents=base,
+        commission_cents=commission_cents(terms, full_cents=full, base_cents=base),
+        void=void or (None if base else "order_refunded"),
+    )
+
+
+def commission_cents(terms: Terms, *, full_cents: int, base_cents: int) -> int:
+    """The commission on a base, rounded half up: 12.5 % of 10555 is 1319; 500 fixed, 75 of 100 left: 375."""
+    if terms.percent:
+        return (base_cents * int(terms.percent * 100) + 5000) // 10000
+    return (terms.original_cents * base_cents + full_cents // 2) // full_cents if full_cents else 0

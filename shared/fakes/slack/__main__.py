@@ -1,0 +1,35 @@
+"""The fake as a process; see the package."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+
+from shared.fakes.slack.fake import SlackFake
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve one workspace until SIGTERM or Ctrl-C; 1 with one sentence when it cannot start."""
+    parser = argparse.ArgumentParser(prog="python -m shared.fakes.slack", description="Fake of Slack.")
+    parser.add_argument("--port", type=int, required=True, help="port on 127.0.0.1")
+    parser.add_argument("--token", default="xoxb-fake", help="the bot token of its workspace")
+    options = parser.parse_args(arguments)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda _number, _frame: stop.set())
+    try:
+        fake = SlackFake.start(port=options.port)
+    except OSError as error:
+        print(f"The Slack fake cannot listen on 127.0.0.1:{options.port}: {error.strerror}.", file=sys.stderr)
+        return 1
+    fake.team(options.token, opens=True)
+    print(f"Slack fake: {fake.base_url}", flush=True)
+    stop.wait()
+    fake.stop()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
