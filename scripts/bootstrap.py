@@ -3,6 +3,7 @@
     .venv           the project: Python packages of requirements.lock, among them Node (requirements.lock)
     .engine-venv    the local AWS engine                                          (requirements-engine.lock)
     node_modules    the CDK CLI                                                   (package-lock.json)
+    .bench-venv     what scripts/bench measures us against, made by it alone      (requirements-bench.lock)
 
 Runs on any Python with the standard library only. `run` is what scripts/dev and scripts/test begin with.
 """
@@ -20,6 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 ENGINE_VENV = ROOT / ".engine-venv"
+BENCH_VENV = ROOT / ".bench-venv"
 UV = "uv==0.13.9"  # installs the locks in seconds; pinned, because it decides what they mean
 MINIMUM = (3, 11)
 STAMP = ".stamp"
@@ -71,6 +73,12 @@ def ensure() -> None:
     _make(ROOT / "node_modules", _digest("package-lock.json"), "the CDK CLI", _install_cli)
 
 
+def ensure_bench() -> Path:
+    """Make the environment of scripts/bench's rivals; its Python. Raises BootstrapError."""
+    _make(BENCH_VENV, _digest("requirements-bench.lock"), "what is measured beside us", _install_bench)
+    return _python(BENCH_VENV)
+
+
 def _make(folder: Path, digest: str, what: str, install: Callable[[], None]) -> None:
     stamp = folder / STAMP
     if stamp.exists() and stamp.read_text(encoding="utf-8") == digest:
@@ -93,6 +101,11 @@ def _install_project() -> None:
 def _install_engine() -> None:
     _new_venv(ENGINE_VENV)
     _install_lock(ENGINE_VENV, "requirements-engine.lock")
+
+
+def _install_bench() -> None:
+    _new_venv(BENCH_VENV)
+    _install_lock(BENCH_VENV, "requirements-bench.lock")
 
 
 def _install_cli() -> None:

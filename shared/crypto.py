@@ -41,6 +41,8 @@ TAG_BYTES = 16
 NONCE_BYTES = 12
 VERSION = 1
 """First byte of the envelope."""
+UNREADABLE = "CREDENTIAL_UNREADABLE"
+"""Code of what no key opens."""
 MASTER_KEY = "INTEGRATION_ENCRYPTION_KEY"
 """Name of the platform secret from which all keys are derived."""
 PREVIOUS_KEY = "INTEGRATION_ENCRYPTION_KEY_PREVIOUS"
@@ -216,4 +218,4 @@ def _open(cipher: AESGCM, nonce: bytes, sealed: bytes, aad: bytes) -> bytes:
 
 def unreadable(why: str) -> Permanent:
     """The one error of this module; `why` never holds a part of the value."""
-    return Permanent("CREDENTIAL_UNREADABLE", why)
+    return Permanent(UNREADABLE, why)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import aws_cdk as cdk
 from constructs import Construct
 
+from infra.constructs.alarms import HeartbeatAlarm, watch_environment, watch_statements, watches
 from infra.constructs.bundle import FunctionCode
 from infra.constructs.delays import delays_environment, make_schedules
 from infra.constructs.function import BULK, FAST, FunctionClass, JobFunction
@@ -55,6 +56,9 @@ class CategoryStack(cdk.Stack):
     ) -> None:
         own = [job for queue in queues for job in queue.binding.jobs]
         may = workflow_statements(self, own, self.workflows, deployment)
+        watching = watches(own)
+        if watching:
+            HeartbeatAlarm(self, f"{category}-{kind.name}", deployment)
         emitted = {event.event_name for queue in queues for job in queue.binding.jobs for event in job.emits}
         JobFunction(
             self,
@@ -67,6 +71,11 @@ class CategoryStack(cdk.Stack):
             environment={
                 **delays_environment(deployment),
                 **(workflow_environment(self, deployment) if may else {}),
+                **(watch_environment(self, deployment) if watching else {}),
             },
-            statements=[*may, *make_schedules(self, deployment)],
+            statements=[
+                *may,
+                *make_schedules(self, deployment),
+                *(watch_statements(self, deployment) if watching else []),
+            ],
         )

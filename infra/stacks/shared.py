@@ -1,4 +1,5 @@
-"""What all categories share: the bus, the bucket, the secrets, the group of one-off schedules."""
+"""What all categories share: the bus, the bucket, the secrets, the group of one-off schedules, the
+alarm topic."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from aws_cdk import aws_s3 as s3
 from aws_cdk import aws_secretsmanager as secretsmanager
 from constructs import Construct
 
+from infra.constructs.alarms import AlarmTopic
 from infra.constructs.delays import Delays
 from infra.constructs.function import ADMIN_SECRET, JOBS_SECRET, secret_name
 from infra.deployment import Deployment
@@ -25,6 +27,7 @@ class SharedStack(cdk.Stack):
         named(events.CfnEventBus(self, "bus", name=deployment.prefix), "bus")
         self._bucket(deployment)
         Delays(self, deployment)
+        AlarmTopic(self, deployment)
         for name, holds in (
             (JOBS_SECRET, "DATABASE_URL, INTEGRATION_ENCRYPTION_KEY"),
             (ADMIN_SECRET, "DATABASE_URL, INTEGRATION_ENCRYPTION_KEY, DATABASE_ADMIN_URL"),

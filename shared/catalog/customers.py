@@ -74,7 +74,9 @@ ON CONFLICT (shopify_customer_id) DO UPDATE SET
     accepts_marketing_updated_at = excluded.accepts_marketing_updated_at,
     shopify_created_at = excluded.shopify_created_at,
     synced_at = excluded.synced_at,
-    metadata = c.metadata || excluded.metadata
+    metadata = c.metadata || jsonb_build_object(
+        'shopify', (COALESCE(c.metadata -> 'shopify', '{}') - ARRAY['deletedAt', 'spentCapped'])
+                   || (excluded.metadata -> 'shopify'))
 RETURNING c.shopify_customer_id AS legacy_id, c.id
 """
 

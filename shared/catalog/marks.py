@@ -57,6 +57,13 @@ ON CONFLICT (kind, external_id) DO UPDATE SET
     deleted_at = COALESCE(m.deleted_at, excluded.deleted_at), checked_at = excluded.checked_at, content_hash = NULL
 """
 
+TOUCH_MARKS = """
+-- catalog: these objects are there at Shopify, although their answers could not be used
+UPDATE catalog_sync_marks
+SET generation = GREATEST(generation, %(generation)s), checked_at = %(now)s
+WHERE kind = %(kind)s AND external_id = ANY(%(ids)s)
+"""
+
 SEEN = """
 -- catalog: how new the stored answer is
 SELECT vendor_updated_at FROM catalog_sync_marks WHERE kind = %(kind)s AND external_id = %(id)s
@@ -102,6 +109,12 @@ def mark_deleted(session: Session, kind: Kind, ids: Sequence[str], *, now: datet
     """Note that these objects are gone at Shopify."""
     if ids:
         session.execute(DELETE_MARKS, {"kind": kind, "ids": sorted(ids), "now": now})
+
+
+def touch_marks(session: Session, kind: Kind, ids: Sequence[str], *, now: datetime, generation: int) -> None:
+    """Note that these objects exist: a full run must not take them for deleted."""
+    if ids:
+        session.execute(TOUCH_MARKS, {"kind": kind, "ids": list(ids), "now": now, "generation": generation})
 
 
 def seen_at(session: Session, kind: Kind, id: str) -> datetime | None:

@@ -95,8 +95,9 @@ UPSERT_VARIANTS = """
 -- catalog: write the variants of a chunk
 INSERT INTO product_variants AS v (
     shopify_variant_id, product_id, shopify_product_id, inventory_item_id, title, sku, barcode, position,
-    selected_options, price_cents, compare_at_price_cents, unit_cost_cents, currency, inventory_quantity, inventory_policy,
-    tracked, available_for_sale, requires_shipping, weight_grams, image_url, created_at, updated_at, synced_at)
+    selected_options, price_cents, compare_at_price_cents, unit_cost_cents, currency, inventory_quantity,
+    inventory_policy, tracked, available_for_sale, requires_shipping, weight_grams, image_url, created_at, updated_at,
+    synced_at)
 SELECT
     r.shopify_variant_id, r.product_id, r.shopify_product_id, r.inventory_item_id, r.title, r.sku, r.barcode,
     r.position, r.selected_options, r.price_cents, r.compare_at_price_cents, r.unit_cost_cents, r.currency,

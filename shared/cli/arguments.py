@@ -264,6 +264,8 @@ def _tenants(commands: Any) -> None:
     ):
         change = _add(inner, name, f"tenants:{name}", summary, f"tenants {name} acme")
         change.add_argument("slug", metavar="SLUG")
+        if name == "activate":
+            change.add_argument("--replay", action="store_true", help="send again what was skipped meanwhile")
 
 
 def _upkeep(commands: Any) -> None:

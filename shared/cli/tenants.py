@@ -13,6 +13,9 @@ from shared.cli.platform import Platform
 from shared.db.connections import Connection, connect
 from shared.jobs.tenants import REMEMBER_S
 
+REPLAY_LIMIT = 1_000_000
+"""Skipped runs that an activation sends at most."""
+
 LIST = """
 -- command line: tenants, and whether role and schema are there
 SELECT o.slug, o.name, o.status::text AS status, o.id, o.created_at,
@@ -81,21 +84,42 @@ def suspend(platform: Platform, printer: Printer, arguments: Namespace) -> None:
 
 
 def activate(platform: Platform, printer: Printer, arguments: Namespace) -> None:
-    """Let a tenant's jobs run: {"slug", "status"}."""
-    _change(platform, printer, arguments.slug, "active")
+    """Let a tenant's jobs run: {"slug", "status"}, with --replay "replayed": runs sent that were skipped meanwhile."""
+    slug = arguments.slug
+    if not arguments.replay:
+        _change(platform, printer, slug, "active")
+        if not printer.as_json:
+            printer.line(f"what was skipped meanwhile runs with: cgk-jobs replay --tenant {slug} --state skipped")
+        return
+    from shared.cli.replay import replayer
+    from shared.jobs.ledger import RunFilter
+
+    _set_status(platform, slug, "active")
+    where = RunFilter(tenant=slug, state="skipped")
+    done = replayer(platform).replay(where, now=platform.now(), limit=REPLAY_LIMIT)
+    if printer.as_json:
+        printer.json({"slug": slug, "status": "active", "replayed": done.total})
+    else:
+        printer.line(f"tenant {slug} is active; {done.total} skipped runs were sent again")
+    if done.refused:
+        raise Failure(f"{done.refused} messages were not taken by their queue; replay them again")
 
 
 def _change(platform: Platform, printer: Printer, slug: str, status: str) -> None:
+    _set_status(platform, slug, status)
+    if printer.as_json:
+        printer.json({"slug": slug, "status": status})
+    else:
+        printer.line(f"tenant {slug} is {status}; running functions know it within {REMEMBER_S:g} s")
+
+
+def _set_status(platform: Platform, slug: str, status: str) -> None:
     from shared.db import migrations
 
     try:
         (migrations.suspend if status == "suspended" else migrations.activate)(platform.admin_url, slug)
     except LookupError:
         raise Failure(f"there is no tenant {slug!r}{nearest(slug, [t['slug'] for t in _all(platform)])}") from None
-    if printer.as_json:
-        printer.json({"slug": slug, "status": status})
-    else:
-        printer.line(f"tenant {slug} is {status}; running functions know it within {REMEMBER_S:g} s")
 
 
 def _all(platform: Platform) -> list[dict[str, Any]]:

@@ -29,7 +29,7 @@ Void = Literal["order_cancelled", "order_voided", "order_refunded"]
 """Why an order earns nothing; the value of commissions.rejected_reason."""
 
 # The lines of an order that the sync has not read yet carry no net amounts, so there its figures stand for them.
-# A refund's lines are summed apart from the order's lines: a join of both would multiply them.
+# A refund whose lines we hold gives back what its earning lines say, 0 if it has none of those.
 ORDERS_AND_TERMS = """
 -- creator_money: what the commissions of orders are counted on, and the terms of those that exist
 WITH asked AS (
@@ -44,38 +44,36 @@ WITH asked AS (
     SELECT a.id, i.shopify_line_item_id, i.net_cents, i.discount_cents
     FROM asked a JOIN order_line_items i ON i.order_shopify_id = a.legacy_id
     WHERE NOT i.is_gift_card AND NOT COALESCE(i.product_id = ANY(%(excluded)s::text[]), false)
+), lines AS (
+    SELECT id, sum(net_cents)::bigint AS net_cents, sum(net_cents + discount_cents)::bigint AS gross_cents
+    FROM earning GROUP BY id
 ), goods AS (
-    SELECT a.id, a.legacy_id, a.total_cents, a.cancelled, a.financial_status, a.test,
-           CASE WHEN a.synced THEN l.net_cents ELSE f.net_sales_cents END AS net_cents,
-           CASE WHEN a.synced THEN l.gross_cents ELSE f.gross_sales_cents END AS gross_cents
+    SELECT a.*, CASE WHEN a.synced THEN COALESCE(l.net_cents, 0) ELSE f.net_sales_cents END AS net_cents,
+           CASE WHEN a.synced THEN COALESCE(l.gross_cents, 0) ELSE f.gross_sales_cents END AS gross_cents
     FROM asked a
-    CROSS JOIN LATERAL (
-        SELECT COALESCE(sum(e.net_cents), 0)::bigint AS net_cents,
-               COALESCE(sum(e.net_cents + e.discount_cents), 0)::bigint AS gross_cents
-        FROM earning e WHERE e.id = a.id
-    ) AS l
+    LEFT JOIN lines l ON l.id = a.id
     LEFT JOIN LATERAL (
         SELECT net_sales_cents, gross_sales_cents FROM order_figures WHERE NOT a.synced AND order_id = a.id
     ) AS f ON true
+), refunded AS (
+    SELECT g.id,
+           CASE WHEN count(l.id) > 0 THEN COALESCE(sum(l.amount_cents) FILTER (WHERE e.id IS NOT NULL), 0)
+                WHEN g.total_cents = 0 THEN 0
+                ELSE (f.amount_cents * g.net_cents + g.total_cents / 2) / g.total_cents END AS cents
+    FROM goods g
+    JOIN refunds f ON f.order_shopify_id = g.legacy_id
+    LEFT JOIN refund_line_items l ON l.refund_id = f.id
+    LEFT JOIN earning e ON e.id = g.id AND e.shopify_line_item_id = l.shopify_line_item_id
+    GROUP BY g.id, g.total_cents, g.net_cents, f.id, f.amount_cents
+), returned AS (
+    SELECT id, sum(cents)::bigint AS cents FROM refunded GROUP BY id
 )
 SELECT g.id AS order_id, g.cancelled, g.financial_status::text AS financial_status, g.test,
-       g.net_cents, g.gross_cents, (r.by_lines + r.by_amount)::bigint AS returned_cents,
+       g.net_cents, g.gross_cents, COALESCE(r.cents, 0) AS returned_cents,
        c.commission_percent AS percent, c.basis,
        COALESCE(c.original_commission_cents, c.commission_cents) AS original_cents
 FROM goods g
-CROSS JOIN LATERAL (
-    SELECT COALESCE(sum(b.line_cents), 0) AS by_lines,
-           COALESCE(sum((f.amount_cents * g.net_cents + g.total_cents / 2) / NULLIF(g.total_cents, 0))
-                    FILTER (WHERE b.line_cents IS NULL), 0) AS by_amount
-    FROM refunds f
-    CROSS JOIN LATERAL (
-        SELECT sum(CASE WHEN e.id IS NULL THEN 0 ELSE l.amount_cents END) AS line_cents
-        FROM refund_line_items l
-        LEFT JOIN earning e ON e.id = g.id AND e.shopify_line_item_id = l.shopify_line_item_id
-        WHERE l.refund_id = f.id
-    ) AS b
-    WHERE f.order_shopify_id = g.legacy_id
-) AS r
+LEFT JOIN returned r ON r.id = g.id
 LEFT JOIN commissions c ON c.order_id = g.id
 """
 

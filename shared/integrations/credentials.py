@@ -8,12 +8,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from shared.crypto import decrypt_platform
+from shared.crypto import MASTER_KEY, PREVIOUS_KEY, UNREADABLE, decrypt_platform
 from shared.jobs.context import JobContext
 from shared.jobs.errors import Permanent
-
-MASTER_KEY = "INTEGRATION_ENCRYPTION_KEY"
-"""Name of the platform secret that encrypts the columns which the applications share."""
 
 _SHOP = re.compile(r"[a-z0-9][a-z0-9-]{0,99}\.myshopify\.com")
 
@@ -44,8 +41,23 @@ class ShopifyConnection:
 
 
 def decrypt(ctx: JobContext, text: str) -> str:
-    """Plain text of an encrypted column. Raises Permanent CREDENTIAL_UNREADABLE."""
-    return decrypt_platform(text, ctx.secret(MASTER_KEY))
+    """Plain text of an encrypted column; while the master key is changed, of either key.
+
+    Raises Permanent CREDENTIAL_UNREADABLE.
+    """
+    try:
+        return decrypt_platform(text, ctx.secret(MASTER_KEY))
+    except Permanent as error:
+        if error.code != UNREADABLE or (previous := _previous_key(ctx)) is None:
+            raise
+    return decrypt_platform(text, previous)
+
+
+def _previous_key(ctx: JobContext) -> str | None:
+    try:
+        return ctx.secret(PREVIOUS_KEY)
+    except Permanent:
+        return None
 
 
 def shopify_connection(ctx: JobContext) -> ShopifyConnection:

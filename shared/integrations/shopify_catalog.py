@@ -203,6 +203,10 @@ class ShopifyCatalog:
         """A page of collections, by id."""
         return self._page("collections", q.COLLECTIONS, PAGE_COLLECTIONS, {"after": after})
 
+    def collections_count(self) -> int:
+        """How many collections the shop has, exactly."""
+        return int(self.shopify.graphql(q.COLLECTIONS_COUNT, {})["collectionsCount"]["count"])
+
     def members(self, collection_id: str, after: str | None) -> Page | None:
         """A page of a collection's product ids in its own order; None when the collection is gone."""
         limit = self._limit("members", PAGE_MEMBERS)

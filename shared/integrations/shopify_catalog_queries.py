@@ -154,6 +154,7 @@ ONE_COLLECTION = f"query collection($id: ID!) {{ collection(id: $id) {{ {COLLECT
 COLLECTIONS = f"""query collections($first: Int!, $after: String) {{
   collections(first: $first, after: $after, sortKey: ID) {{ nodes {{ {COLLECTION} }} {PAGE_INFO} }}
 }}"""
+COLLECTIONS_COUNT = "query collectionsCount { collectionsCount(limit: null) { count precision } }"
 COLLECTION_MEMBERS = f"""query collectionMembers($id: ID!, $first: Int!, $after: String) {{
   collection(id: $id) {{
     products(first: $first, after: $after, sortKey: COLLECTION_DEFAULT) {{ nodes {{ id }} {PAGE_INFO} }}

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import logging
 import random
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from types import FrameType
 from typing import Any, NoReturn
 from uuid import UUID
 
@@ -31,9 +28,11 @@ from shared.jobs.emissions import Emitter
 from shared.jobs.errors import JobTimeout, LeaseLost, Permanent, RateLimited
 from shared.jobs.messages import Cancelled, Continue, Dead, Ending, Outcome, Outgoing, Run, Succeeded
 from shared.jobs.outbox import Relay
+from shared.jobs.points import At, nowhere
 from shared.jobs.ports import Alarms, Clock, Metrics, NoStateMachines, StateMachines
 from shared.jobs.registry import Registry
 from shared.jobs.signals import EmfMetrics, SnsAlarms
+from shared.jobs.timer import timer
 from shared.jobs.workflows import RunWorkflows
 from shared.rate_limiter import Rate, acquire, block
 
@@ -76,6 +75,8 @@ class Workshop:
     machines: StateMachines = field(default_factory=NoStateMachines)
     metrics: Metrics = field(default_factory=EmfMetrics)
     alarms: Alarms = field(default_factory=lambda: SnsAlarms(None))
+    at: At = nowhere
+    """Called at the points of points.py; only tests give one."""
 
 
 def execute(run: Run, shop: Workshop, remaining_s: Callable[[], float]) -> Outcome:
@@ -96,8 +97,10 @@ def execute(run: Run, shop: Workshop, remaining_s: Callable[[], float]) -> Outco
         else:
             if run.message.task_token:
                 tokens.keep(shop.connections.get(), run, shop.keyring, shop.clock.now())
-            with _timer(run.job.timeout_s):
+            with timer(run.job.timeout_s):
+                shop.at("before-handler")
                 returned = run.job(context, run.admitted.payload)
+                shop.at("after-handler")
             ending = context.finish(returned)
             context.close_final(ending)
     except _ContinueFrom as leave:
@@ -124,25 +127,6 @@ def _spent(run: Run, now: datetime) -> Dead | None:
 
 def _ms(started: float) -> int:
     return round((time.monotonic() - started) * 1000)
-
-
-@contextmanager
-def _timer(seconds: float) -> Iterator[None]:
-    """Raise JobTimeout in the main thread after `seconds`; elsewhere (a test's thread) the deadlines of I/O must do."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def ring(signum: int, frame: FrameType | None) -> NoReturn:
-        raise JobTimeout(f"longer than {seconds:g} s")
-
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
 
 
 class RunLog(logging.LoggerAdapter[logging.Logger]):
@@ -265,7 +249,7 @@ class RunContext:
 
     def limit(self, rate: Rate, *, shared: str | None = None, cost: float = 1, wait_s: float = 0) -> None:
         self._refuse_http()
-        bears_s = max(0.0, min(wait_s, self.remaining_s()))
+        bears_s = max(0.0, min(wait_s, self._hard_remaining_s() / 2))  # the call itself needs time too
         conn = self._shop.connections.get()
         permit = acquire(conn, self._bucket_owner(shared), rate, now=self.now(), cost=cost, bears_s=bears_s)
         if not permit.granted:
@@ -304,6 +288,7 @@ class RunContext:
     def _refuse_http(self) -> None:
         if self._open or self._final:
             raise RuntimeError("no vendor call while a session is open: it would hold locks for the vendor's time")
+        self._shop.at("before-call")
 
     # Sessions.
 
@@ -382,6 +367,7 @@ class RunContext:
             open_platform(conn, read_only=read_only, isolation=isolation, statement_timeout_s=bound)
         else:
             open_tenant(conn, self.tenant, read_only=read_only, isolation=isolation, statement_timeout_s=bound)
+        self._shop.at("in-session")
         return conn
 
     def _commit(self, conn: psycopg.Connection[Any], session: JobSession, read_only: bool) -> None:
@@ -396,7 +382,9 @@ class RunContext:
         )
         if not owned:
             raise LeaseLost(f"{self.job_id} {self.run_id}")
+        self._shop.at("before-checkpoint")
         commit(conn)
+        self._shop.at("after-checkpoint")
 
     def _rollback(self, conn: psycopg.Connection[Any]) -> None:
         """Give the connection back clean; one whose state is unknown (a timer rang inside libpq) is thrown away."""
@@ -485,12 +473,14 @@ class RunContext:
         settled = settlement.settle(conn, [outcome], owner=self._run.owner, keyring=self._shop.keyring, now=self.now())
         if not settled:
             raise LeaseLost(f"{self.job_id} {self.run_id}")
+        self._shop.at("before-commit")
         commit(conn)
         self._final = None
         self.settled = True
+        self._shop.at("after-commit")
 
     def abandon(self) -> None:
-        """Roll back a final session whose run did not end well."""
-        if self._final is not None:
-            self._final = None
+        """Roll back what is open: a final session whose run did not end well, one whose opening failed halfway."""
+        self._open = self._final = None
+        if self.used_session:
             self._rollback(self._shop.connections.get())

@@ -22,6 +22,7 @@ from psycopg.rows import dict_row
 from shared.crypto import Keyring
 from shared.jobs.messages import Outgoing
 from shared.jobs.offload import INLINE_MAX, SCHEDULE_MAX, Vault
+from shared.jobs.points import At, nowhere
 from shared.jobs.ports import (
     Bus,
     Clock,
@@ -107,6 +108,7 @@ class Relay:
         schedules: Schedules | None = None,
         vault: Vault | None = None,
         clock: Clock | None = None,
+        at: At = nowhere,
     ) -> None:
         """Without `schedules` rows of that kind are refused; without `vault` large payloads are sent as they are."""
         self.bus = bus
@@ -116,6 +118,7 @@ class Relay:
         self._schedules = schedules
         self._vault = vault
         self._clock = clock or SystemClock()
+        self._at = at
 
     def send(self, conn: psycopg.Connection[Any], rows: Sequence[Outgoing]) -> int:
         """Relay rows whose transaction has committed; the number taken. A refused row stays for the sweeper."""
@@ -126,6 +129,7 @@ class Relay:
         taken += self._scheduled([row for row in rows if row.kind == "schedule"])
         taken += self._answers([row for row in rows if row.kind == "answer"])
         taken += self._starts([row for row in rows if row.kind == "workflow"])
+        self._at("in-relay")
         if taken:
             conn.execute(DELETE_RELAYED, {"ids": taken})
         if left := {row.id for row in rows} - set(taken):

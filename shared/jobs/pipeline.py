@@ -103,23 +103,30 @@ class _Invocation:
             if is_unreachable(error):
                 self._blackout()
             self._return_rest("DATABASE_UNREACHABLE")
+        self.pipe.shop.at("before-answer")
         return answer(self.pipe.queues, self.returned)
 
     def _deliver(self, lease_s: float) -> None:
+        at = self.pipe.shop.at
+        at("begin")
         fired, records = ticks_among(self.records, self.pipe.shop.registry)
         for tick in fired:
             self._fan_out(tick, lease_s)
+            at("after-fan-out")
         now = self.pipe.shop.clock.now()
         messages, malformed = parse(records, self.pipe.shop.registry, now)
+        at("after-parse")
         messages, held = self.pipe.pauses.hold(messages, now, self.pipe.shop.rng)
         messages, missing = fetch(messages, self.pipe.vault, now, self.pipe.shop.rng)
         self._refuse([*held, *missing])
         admitted, refused = admit(messages, self.pipe.tenants, now)
         admitted, paused = self.pipe.pauses.hold_admitted(admitted, now, self.pipe.shop.rng)
         self._refuse([*malformed, *refused, *paused])
+        at("after-admit")
         first, doubled = _distinct(admitted)
         self.pipe.slot_rows.ensure(self.pipe.shop.connections.get(), wanted_slots(first))
         claimed = self._claim(first, lease_s, take_over=False)
+        at("after-claim")
         self._refuse([*claimed.refused, *doubled])
         for run in claimed.runs:
             self._execute(run)
@@ -180,7 +187,7 @@ class _Invocation:
             return
         if outcome.settled:
             self._finish(outcome)
-            self.pipe.shop.relay.send(self.pipe.shop.connections.get(), outcome.outgoing)
+            self._relay(outcome.outgoing)
         elif alone or outcome.touched:
             self._settle([outcome])
         else:
@@ -192,7 +199,9 @@ class _Invocation:
         conn, now = self.pipe.shop.connections.get(), self.pipe.shop.clock.now()
         keyring = self.pipe.shop.keyring
         outcomes = [settlement.with_endings(outcome, now) for outcome in ended]
+        self.pipe.shop.at("before-settle")
         owned = settlement.settle(conn, outcomes, owner=self.owner, keyring=keyring, now=now)
+        self.pipe.shop.at("after-settle")
         rows: list[Outgoing] = []
         for outcome in outcomes:
             if outcome.run.run_id in owned:
@@ -200,7 +209,7 @@ class _Invocation:
                 rows += outcome.outgoing
             else:
                 self._return(outcome.run.message.record, Defer(BULK_LEASE_S, "LEASE_LOST"), outcome.run.message)
-        self.pipe.shop.relay.send(conn, rows)
+        self._relay(rows)
 
     def _refuse(self, refused: Iterable[Refused]) -> None:
         """Verdicts from before the claim: what ends gets its trace in the ledger, what returns is only handed back."""
@@ -216,10 +225,16 @@ class _Invocation:
         conn = shop.connections.get()
         sealed = [(item, self._keep(item)) for item in ended]
         rows = settlement.refuse(conn, sealed, keyring=shop.keyring, now=now)
+        shop.at("after-refuse")
         for item in ended:
             self.finished.add(item.record.message_id)
             self.pipe.report(item)
-        shop.relay.send(conn, rows)
+        self._relay(rows)
+
+    def _relay(self, rows: Sequence[Outgoing]) -> None:
+        """Send what has been committed; what is not taken now is the sweeper's."""
+        self.pipe.shop.relay.send(self.pipe.shop.connections.get(), rows)
+        self.pipe.shop.at("after-relay")
 
     # Small parts.
 

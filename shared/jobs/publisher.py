@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -95,7 +96,7 @@ class Publisher:
         id = str(uuid7())
         body = compose(
             job.id,
-            {"tenantId": tenant, **_validated(job, payload)},
+            {"tenantId": tenant, **_validated(job, payload, self._clock.now())},
             id=key or id,
             sent_at=self._clock.now(),
             correlation_id=id,
@@ -119,9 +120,12 @@ class Publisher:
         return text
 
 
-def _validated(job: AnyJob, payload: Mapping[str, Any] | Payload) -> dict[str, Any]:
-    """The wire form as the job's model reads it: by the same rules as at its delivery."""
+def _validated(job: AnyJob, payload: Mapping[str, Any] | Payload, now: datetime) -> dict[str, Any]:
+    """The wire form as the job's model reads it: by the same rules as at its delivery. A cron's instant may be left
+    out: it is then `now`."""
     wire = payload.wire() if isinstance(payload, Payload) else dict(payload)
+    if job.cron is not None:
+        wire.setdefault("scheduledAt", now.isoformat())
     model: type[Payload] = job.payload
     return validated(model, wire).wire()
 

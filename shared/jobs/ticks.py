@@ -138,11 +138,16 @@ def take(
 ) -> TickRow | Acknowledge | Defer:
     """Take the tick, or the newest instant in its stead when it comes late; else the verdict on its message.
 
-    A tick that was begun before is gone on with whatever its age: its first tenants have had it.
+    A tick that was begun before is gone on with, because its first tenants have had it, until the job's max_age_s.
     """
     row = _claim(conn, job, cron, at, owner=owner, lease_until=lease_until, now=now)
-    if not isinstance(row, TickRow) or row.attempts > 1:
+    if not isinstance(row, TickRow):
         return row
+    if row.attempts > 1:
+        if now - at <= timedelta(seconds=job.max_age_s):
+            return row
+        end(conn, row, "late", now)
+        return Acknowledge(f"the fan-out has not come to an end within {job.max_age_s} s")
     if cron.max_late_s is not None and now - at > timedelta(seconds=cron.max_late_s):
         end(conn, row, "late", now)
         return Acknowledge(f"the tick is older than {cron.max_late_s} s")

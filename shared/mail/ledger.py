@@ -29,6 +29,8 @@ from shared.mail.registry import QueueRef
 
 CLAIM_LEASE = timedelta(minutes=10)
 MAX_ATTEMPTS = 5
+BACKOFF_MINUTES = (2, 4, 8, 16, 32, 60)
+"""Wait after the n-th failure: min(2^n, 60)."""
 IDEMPOTENCY_SAFE_WINDOW = timedelta(hours=23)
 """From the first attempt; Resend keeps keys for 24 hours."""
 SEALED_TTL = timedelta(hours=48)
@@ -40,7 +42,13 @@ LEASE_EXPIRED = "LEASE_EXPIRED"
 SEND_OUTCOME_UNKNOWN = "SEND_OUTCOME_UNKNOWN"
 NOT_REACHED = "RESEND_NOT_REACHED"
 """No byte left this process: the one failure of the network whose outcome is known."""
-UNKNOWN_OUTCOMES = ("RESEND_TIMEOUT", "RESEND_UNAVAILABLE", "RESEND_ANSWER_UNREADABLE", LEASE_EXPIRED)
+UNKNOWN_OUTCOMES = (
+    "RESEND_TIMEOUT",
+    "RESEND_UNAVAILABLE",
+    "RESEND_ANSWER_UNREADABLE",
+    "RESEND_CONCURRENT",  # an earlier call is at work, and nobody here waits for its answer any more
+    LEASE_EXPIRED,
+)
 
 PURPOSE = "mail"
 _PRINTABLE = re.compile(r"[ -~]+")

@@ -15,7 +15,8 @@ from shared.jobs.context import Session
 
 PEOPLE = """
 -- mail: address and name of the people behind references
-SELECT c.id AS reference, c.email, COALESCE(NULLIF(c.display_name, ''), concat_ws(' ', c.first_name, c.last_name)) AS name
+SELECT c.id AS reference, c.email,
+       COALESCE(NULLIF(c.display_name, ''), concat_ws(' ', c.first_name, c.last_name)) AS name
 FROM creators c WHERE c.id = ANY(%(references)s)
 UNION ALL
 SELECT 'application:' || a.id, a.email, a.name

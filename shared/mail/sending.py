@@ -300,17 +300,20 @@ def _go_on(ctx: JobContext, order: Order, step: _Step, alerts: bool) -> Outcome:
 
 def _call(ctx: JobContext, mail: _Taken, api_key: str) -> resend.Answer:
     """Resend's answer; waits for the rate, shortly, and raises RateLimited where a short wait is not enough."""
-    assert mail.content.body is not None and mail.content.key is not None
-    body = mail.content.body.encode()
-    for calls_left in reversed(range(MAX_CALLS)):
+    body, key = mail.content.body, mail.content.key
+    if body is None or key is None:
+        raise TypeError("a mail is taken with its finished content")
+    after_s = 0.0
+    for _ in range(MAX_CALLS):
         ctx.limit(resend.pace(ctx.tenant.slug), wait_s=WAIT_S)
-        answer = resend.send(ctx, api_key, body, mail.content.key)
+        answer = resend.send(ctx, api_key, body.encode(), key)
         if not isinstance(answer, resend.Busy) or not answer.rate:
             return answer
-        ctx.limit_hit(resend.pace(ctx.tenant.slug), answer.after_s)
-        if not calls_left or answer.after_s > min(WAIT_S, ctx.remaining_s() - resend.TIMEOUT_S):
+        after_s = answer.after_s
+        ctx.limit_hit(resend.pace(ctx.tenant.slug), after_s)
+        if after_s > min(WAIT_S, ctx.remaining_s() - resend.TIMEOUT_S):
             break
-    raise RateLimited(answer.after_s, "RESEND_RATE_LIMITED", "Resend said when to come back")
+    raise RateLimited(after_s, "RESEND_RATE_LIMITED", "Resend said when to come back")
 
 
 def _settle(ctx: JobContext, order: Order, mail: _Taken, answer: resend.Answer, alerts: bool) -> Outcome:

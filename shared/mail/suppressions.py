@@ -28,7 +28,9 @@ WITH before AS (
 ), written AS (
     INSERT INTO mail_suppressions AS m
         (address_hash, scope, reason, source_message_id, expires_at, created_at, updated_at)
-    VALUES (%(hash)s, %(scope)s, %(reason)s, %(source)s::uuid, %(expires_at)s::timestamptz, %(now)s, %(now)s)
+    SELECT %(hash)s, %(scope)s, %(reason)s, %(source)s::uuid, %(expires_at)s::timestamptz, %(now)s, %(now)s
+    FROM (SELECT count(*) FROM before) looked_first  -- else `before` would be read after the row is changed
+    WHERE true
     ON CONFLICT (address_hash, scope) DO UPDATE SET
         reason = EXCLUDED.reason, source_message_id = EXCLUDED.source_message_id, expires_at = EXCLUDED.expires_at,
         lifted_at = NULL, lifted_by = NULL, updated_at = EXCLUDED.updated_at

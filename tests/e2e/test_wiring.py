@@ -28,7 +28,8 @@ def test_event_runs_its_job_and_what_the_job_emits_runs_the_next(app: Deployment
     assert app.rows("SELECT total_cents FROM orders WHERE id = '501'") == [(10000,)]
     app.until(lambda: not app.rows("SELECT 1 FROM jobs.outbox"), 10)
     chain = app.rows(
-        "SELECT DISTINCT correlation_id FROM jobs.runs WHERE job IN ('commerce-sync-order', 'commerce-handle-order-created')"
+        "SELECT DISTINCT correlation_id FROM jobs.runs"
+        " WHERE job IN ('commerce-sync-order', 'commerce-handle-order-created')"
     )
     assert len(chain) == 1
 

@@ -92,7 +92,8 @@ def test_roles_name_their_actions_and_never_all_resources(app: Synthesized) -> N
         for statement in _statements(role):
             assert statement["Effect"] == "Allow"
             assert not [action for action in statement["Action"] if "*" in action]
-            assert "*" not in statement["Resource"]
+            if statement["Sid"] != "ReadMetrics":  # cloudwatch:GetMetricData has no resource
+                assert "*" not in statement["Resource"]
 
 
 def test_a_job_function_drains_its_own_queues_only(app: Synthesized) -> None:
@@ -192,6 +193,28 @@ def test_the_context_may_raise_one_queue(tmp_path: Path) -> None:
     assert mapping["ScalingConfig"] == {"MaximumConcurrency": 9}
     function = app.of_type("AWS::Lambda::Function")["CommerceFastFunction"]["Properties"]
     assert function["Environment"]["Variables"]["SHOPIFY_BASE_URL"] == "u"
+
+
+def test_function_that_watches_may_see_all_queues_and_tell_the_alarm_topic(app: Synthesized) -> None:
+    watching = {(job.category, job.bulk) for job in app.registry if job.blackout is not None}
+    functions = app.of_type("AWS::Lambda::Function")
+    for binding in app.registry.queues():
+        name = (binding.category, "bulk" if binding.bulk else "fast")
+        sids = {s["Sid"] for s in _statements(app.of_type("AWS::IAM::Role")[logical_id(*name, "role")])}
+        variables = functions[logical_id(*name, "function")]["Properties"]["Environment"]["Variables"]
+        watches = (binding.category, binding.bulk) in watching
+        assert ({"TellAlarms", "WatchQueues", "ReadMetrics"} <= sids) is watches
+        assert ("CGK_ALARM_TOPIC" in variables) is watches
+
+
+def test_missing_heartbeat_is_an_alarm_of_its_own(app: Synthesized) -> None:
+    alarms = [alarm["Properties"] for alarm in app.of_type("AWS::CloudWatch::Alarm").values()]
+    watching = {f"{job.category}-{'bulk' if job.bulk else 'fast'}" for job in app.registry if job.blackout is not None}
+    assert {alarm["Dimensions"][0]["Value"] for alarm in alarms} == watching
+    for alarm in alarms:
+        assert (alarm["MetricName"], alarm["TreatMissingData"]) == ("HealthHeartbeat", "breaching")
+        assert (alarm["Period"], alarm["EvaluationPeriods"], alarm["Threshold"]) == (60, 3, 1)
+        assert ":cgk-alarms" in json.dumps(alarm["AlarmActions"])
 
 
 def test_the_engine_gets_the_same_resources_but_for_the_library_layer(tmp_path: Path) -> None:

@@ -144,3 +144,38 @@ def test_a_task_without_heartbeat_fails(deployed: DeployedApp) -> None:
         return found if found["status"] != "RUNNING" else None
 
     assert eventually(ended)["error"] == "States.HeartbeatTimeout"
+
+
+def test_a_one_off_schedule_reaches_its_queue_and_the_bus_and_deletes_itself(
+    deployed: DeployedApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from scripts.local import engine as local
+    from shared.jobs.aws import OneOffSchedules
+    from shared.jobs.ports import OutSchedule
+
+    for name, value in local.client_environment(deployed.endpoint).items():
+        monkeypatch.setenv(name, value)
+    functions = deployed.client("lambda")
+    variables = functions.get_function_configuration(FunctionName="parcel-commerce-fast")["Environment"]["Variables"]
+    role, group = variables["CGK_SCHEDULER_ROLE"], variables["CGK_SCHEDULE_GROUP"]
+    schedules = OneOffSchedules(group, role, "parcel", "parcel-", "cgk.jobs")
+    at = datetime.now(UTC) + timedelta(seconds=2)
+    message = {"job": "parcel-track", "id": "later-1", "payload": {"tenantId": "acme", "parcelId": "later"}}
+    detail = {"tenantId": "globex", "parcelId": "by-bus", "_meta": {"id": "later-2"}}
+    both = [
+        OutSchedule("later-1", at, json.dumps(message), queue="parcels", group="acme"),
+        OutSchedule("later-2", at, json.dumps(detail), event="parcel.sent", group="globex"),
+    ]
+
+    assert schedules.put(both) == [True, True]
+    assert schedules.put(both) == [True, True]
+
+    def seen(parcel: str) -> list[dict[str, Any]]:
+        return [r for r in deployed.received() if json.loads(r["body"])["payload"].get("parcelId") == parcel]
+
+    direct, by_bus = eventually(lambda: seen("later")), eventually(lambda: seen("by-bus"))
+    assert [r["attributes"]["MessageGroupId"] for r in (*direct, *by_bus)] == ["acme", "globex"]
+    body = json.loads(by_bus[0]["body"])
+    assert (body["job"], body["event"], body["source"]) == ("parcel-track", "parcel.sent", "cgk.jobs")
+    left = deployed.client("scheduler").list_schedules(GroupName=group)["Schedules"]
+    assert left == []

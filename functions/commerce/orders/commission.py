@@ -19,7 +19,7 @@ from psycopg.types.json import Jsonb
 from functions.commerce.orders.lookup import held_order
 from functions.commerce.orders.sync import RETRY
 from shared import creator_money as money
-from shared.creator_money import CommissionBase, CommissionConfig, Match
+from shared.creator_money import Agreement, CommissionBase, CommissionConfig, Match, Terms
 from shared.events.base import Payload
 from shared.events.orders import OrderCommission, OrderSync
 from shared.jobs import JobContext, Session, job
@@ -33,6 +33,9 @@ LINK_WINDOW = timedelta(days=30)
 """Longest time between the visit by a creator's link and the order."""
 UNPAID = ("pending", "authorized")
 """Financial statuses in which an order earns nothing yet; the sync sends the event again when it is paid."""
+
+NOTHING_YET: Row = {"status": None, "net_sales_cents": 0, "refunded_base_cents": 0, "commission_cents": 0}
+"""What stood before a commission was booked."""
 
 Ended = Literal["no_creator", "creator_inactive", "self_purchase", "renewal", "too_old", "awaiting_payment"]
 """Why an order gets no commission."""
@@ -118,7 +121,8 @@ def _first(ctx: JobContext, session: Session, order_id: str) -> OrderCommissionR
     order = session.one(ORDER, {"order_id": order_id})
     assert order is not None  # orders are never deleted
     settings, rules = money.commission_config(session), money.commission_rules(session)
-    codes = [code for code in order["codes"] if isinstance(code, str)]
+    listed = order["codes"] if isinstance(order["codes"], list) else []  # apps have written other things there
+    codes = [code for code in listed if isinstance(code, str)]
     match = money.match_creator(session, ctx.tenant, codes=codes, link=_link(order))
     if match is None:
         return OrderCommissionResult(order_id=order_id, outcome="no_creator")
@@ -131,34 +135,8 @@ def _first(ctx: JobContext, session: Session, order_id: str) -> OrderCommissionR
     worth = money.commission_base(session, [order_id], terms={order_id: terms})[order_id]
     if worth.base_cents == 0:
         return OrderCommissionResult(order_id=order_id, outcome="nothing_to_pay")
-    original = money.commission_cents(terms, full_cents=worth.full_cents, base_cents=worth.full_cents)
-    commission_id = session.value(
-        ADD_COMMISSION,
-        {
-            "order_id": order_id,
-            "order_number": order["order_number"],
-            "order_date": order["placed_at"],
-            "creator_id": match.creator_id,
-            "promo_code": None if match.is_link else match.code,
-            "net_sales_cents": worth.full_cents,
-            "commission_percent": terms.percent,
-            "commission_cents": worth.commission_cents,
-            "original_commission_cents": original,
-            "refunded_base_cents": worth.refunded_base_cents,
-            "currency": order["currency"],
-            "basis": terms.basis,
-            "rate_source": agreement.source,
-            "metadata": Jsonb(
-                {
-                    "match": "link" if match.is_link else "code",
-                    "retroactive": order["placed_at"] < ctx.now() - ANNOUNCE_WINDOW,
-                }
-            ),
-            "now": ctx.now(),
-        },
-    )
-    before = {"status": None, "net_sales_cents": 0, "refunded_base_cents": 0, "commission_cents": 0}
-    _account(ctx, session, commission_id, match.creator_id, before, worth, status="pending")
+    commission_id = _book(ctx, session, order, match, agreement, terms, worth)
+    _account(ctx, session, commission_id, match.creator_id, NOTHING_YET, worth, status="pending")
     return OrderCommissionResult(
         order_id=order_id,
         commission_id=commission_id,
@@ -166,6 +144,39 @@ def _first(ctx: JobContext, session: Session, order_id: str) -> OrderCommissionR
         commission_cents=worth.commission_cents,
         delta_cents=worth.commission_cents,
     )
+
+
+def _book(
+    ctx: JobContext,
+    session: Session,
+    order: Row,
+    match: Match,
+    agreement: Agreement,
+    terms: Terms,
+    worth: CommissionBase,
+) -> str:
+    """Write the commission; its id. `original_commission_cents` is what it would be without any refund."""
+    retroactive = order["placed_at"] < ctx.now() - ANNOUNCE_WINDOW
+    row = {
+        "order_id": order["id"],
+        "order_number": order["order_number"],
+        "order_date": order["placed_at"],
+        "creator_id": match.creator_id,
+        "promo_code": None if match.is_link else match.code,
+        "net_sales_cents": worth.full_cents,
+        "commission_percent": terms.percent,
+        "commission_cents": worth.commission_cents,
+        "original_commission_cents": money.commission_cents(
+            terms, full_cents=worth.full_cents, base_cents=worth.full_cents
+        ),
+        "refunded_base_cents": worth.refunded_base_cents,
+        "currency": order["currency"],
+        "basis": terms.basis,
+        "rate_source": agreement.source,
+        "metadata": Jsonb({"match": "link" if match.is_link else "code", "retroactive": retroactive}),
+        "now": ctx.now(),
+    }
+    return str(session.value(ADD_COMMISSION, row))
 
 
 def _link(order: Row) -> str | None:

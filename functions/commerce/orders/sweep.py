@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID
 
 from functions.commerce.order_backfill import runs
@@ -187,7 +187,7 @@ def read_pages(ctx: JobContext, shopify: Shopify, sweep: Sweep, pace: Pace) -> N
     """Page through the windows. Near the deadline the sweep goes on in another leg; raises what the client raises."""
     while sweep.todo:
         if pace.ends_leg():
-            ctx.continue_from(sweep.cursor())
+            _leave(ctx, sweep)
         page = shopify.order_ids(sweep.todo[0].query, after=sweep.after)
         with ctx.tenant_session(read_only=True) as session:
             rows = session.all(SEEN_MARKS, {"ids": [order.legacy_id for order in page.orders]})
@@ -204,7 +204,7 @@ def fetch_orders(
     for first in range(0, len(ids), FETCH_CHUNK):
         if pace.ends_leg():
             sweep.missing_ids = list(ids[first:])
-            ctx.continue_from(sweep.cursor())
+            _leave(ctx, sweep)
         part = ids[first : first + FETCH_CHUNK]
         nodes = shopify.order_nodes(part)
         gone = tuple(id for id, node in zip(part, nodes, strict=True) if node is None)
@@ -212,6 +212,14 @@ def fetch_orders(
         synced, failed = commit(ctx, storing, chunk, lambda chunk: _store(ctx, chunk, storing, ctx.run_id))
         sweep.synced += synced
         sweep.failed += failed
+
+
+def _leave(ctx: JobContext, sweep: Sweep) -> NoReturn:
+    """Go on in another leg; the cursor holds at most 2 * FETCH_MAX ids, so what is handed on anyway goes now."""
+    if sweep.rest_ids:
+        with ctx.tenant_session() as session:
+            session.emit_many([(batch, None) for batch in sweep.batches()])
+    ctx.continue_from(sweep.cursor())
 
 
 def _store(ctx: JobContext, chunk: Chunk, storing: Storing, run_id: UUID) -> tuple[int, int]:

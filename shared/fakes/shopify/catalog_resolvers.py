@@ -230,6 +230,7 @@ RESOLVERS: dict[str, Resolver] = {
     "customersCount": _counted("Customer"),
     "collection": _one("Collection"),
     "collections": _many("Collection"),
+    "collectionsCount": _counted("Collection"),
     "inventoryItem": _one("InventoryItem"),
     "location": _location,
     "locations": _locations,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from decimal import Decimal
 from typing import Any
 
@@ -208,3 +209,35 @@ def test_a_commission_s_own_terms_count(rows: Rows, in_session: InSession) -> No
         "2": (13000, 8500, 850),
         "3": (11700, 7200, 308),
     }
+
+
+def test_many_orders_at_once_are_each_counted_as_alone(rows: Rows, in_session: InSession) -> None:
+    # 40 orders of random lines and refunds, against the rule worked out order by order with plain loops.
+    dice = random.Random(11)
+    expected: dict[str, tuple[int, int, int]] = {}
+    for n in range(40):
+        id, total = str(5000 + n), dice.randrange(1, 50_000)
+        add_order(rows, id, total_cents=total)
+        rows.execute("DELETE FROM order_line_items WHERE order_shopify_id = %s", (id,))
+        lines = [(dice.randrange(20_000), dice.randrange(3_000), dice.random() < 0.3) for _ in range(dice.randrange(5))]
+        for no, (net, discount, gift) in enumerate(lines):
+            add_line(rows, id, f"-{no}", net=net, discount=discount, gift_card=gift)
+        whole = sum(net for net, _, gift in lines if not gift)
+        gross = whole + sum(discount for _, discount, gift in lines if not gift)
+        back = 0
+        for r in range(dice.randrange(4)):
+            if lines and dice.random() < 0.6:
+                taken = {f"-{no}": dice.randrange(net + 1) for no, (net, _, _) in enumerate(lines)}
+                add_refund(rows, id, f"{id}r{r}", amount=sum(taken.values()), lines=taken)
+                back += sum(cents for no, cents in taken.items() if not lines[int(no[1:])][2])
+            else:
+                amount = dice.randrange(total + 1)
+                add_refund(rows, id, f"{id}r{r}", amount=amount)
+                back += (amount * whole + total // 2) // total
+        base = max(0, gross - back)
+        expected[id] = (gross, base, (base * 1250 + 5000) // 10000)
+
+    terms = dict.fromkeys(expected, Terms(Decimal("12.50"), "gross"))
+    found = in_session(lambda s: commission_base(s, list(expected), terms=terms))
+
+    assert {id: figures(each) for id, each in found.items()} == expected

@@ -9,6 +9,7 @@ import pytest
 
 from shared.integrations.outbound import Target, check_target, post, resolve_all
 from shared.jobs.errors import Permanent, Transient
+from shared.tokens import sign_webhook
 
 PUBLIC = ["93.184.216.34"]
 

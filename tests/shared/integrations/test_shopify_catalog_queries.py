@@ -18,7 +18,7 @@ GRANTED = {"read_products", "read_customers", "read_inventory", "read_locations"
 
 
 def test_all_queries_are_found() -> None:
-    assert len(QUERIES) == 26
+    assert len(QUERIES) == 27
 
 
 @pytest.mark.parametrize("name", QUERIES)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
@@ -14,6 +15,7 @@ from shared.jobs.crons import dispatched, tick_id
 from shared.jobs.declaration import Delivery
 from shared.jobs.errors import DeclarationError
 from shared.jobs.queues import Queue
+from tests.conftest import shared_material
 
 QUEUE = Queue("cron-tests")
 
@@ -58,6 +60,20 @@ def utc(text: str) -> datetime:
 )
 def test_unix_cron_in_eventbridge_s_dialect(unix: str, eventbridge: str) -> None:
     assert Cron(unix, zone="UTC").to_eventbridge() == eventbridge
+
+
+def test_every_cron_of_the_platform_converts() -> None:
+    with shared_material("catalogue/routes.csv").open(encoding="utf-8", newline="") as lines:
+        routes = [row for row in csv.reader(lines) if row[4:5] == ["cron"]]
+
+    crons = [Cron(row[5], zone=row[6]) for row in routes]
+
+    assert len(crons) == 82
+    for cron in crons:
+        minute, hour, day, month, weekday, year = cron.to_eventbridge()[5:-1].split()
+        assert [day, weekday].count("?") == 1
+        assert (month, year) == ("*", "*")
+        assert "/" not in minute + hour or minute.startswith("0/") or hour.startswith("0/")
 
 
 @pytest.mark.parametrize(

@@ -161,12 +161,14 @@ def test_delay_that_cannot_be_is_refused(
 # The relay.
 
 
-def test_relay_done_twice_is_one_schedule(toys: Bench, play: Any, acts: Acts, rows: Rows, admin: Any) -> None:
+def test_relay_done_twice_is_one_schedule(
+    toys: Bench, play: Any, acts: Acts, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
     acts(later=lambda ctx, payload: ctx.emit(ToySeen(n=1), key="k", delay_s=DAY_S))
     kept: list[Any] = []
-    toys.relay.send, send = lambda conn, sent: kept.extend(sent) or 0, toys.relay.send  # type: ignore[method-assign,func-returns-value]
-    play("later")
-    toys.relay.send = send  # type: ignore[method-assign]
+    with monkeypatch.context() as crash:
+        crash.setattr(toys.relay, "send", lambda conn, sent: kept.extend(sent))
+        play("later")
 
     for _ in range(2):  # the second time as after a crash between sending and deleting
         toys.relay.send(toys.connections.get(), kept)

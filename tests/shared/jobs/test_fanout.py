@@ -18,6 +18,7 @@ from shared.events import Event, Payload
 from shared.jobs import Cron, JobContext, Tick, dispatch, fanout, job, pauses
 from shared.jobs.messages import Defer, Record
 from shared.jobs.ports import OutMessage
+from shared.jobs.publisher import Publisher
 from shared.jobs.queues import Queue
 from shared.jobs.registry import build_registry
 from shared.jobs.testing import Bench, Deliver
@@ -143,7 +144,7 @@ MAKE = """
 INSERT INTO public.organizations (slug, name, status) VALUES ('{slug}', '{slug}', 'active');
 DO $$ BEGIN CREATE ROLE cgk_t_{slug} NOLOGIN; EXCEPTION WHEN duplicate_object THEN NULL; END $$;
 GRANT cgk_tenants TO cgk_t_{slug};
-GRANT cgk_t_{slug} TO cgk_jobs WITH INHERIT FALSE, SET TRUE;
+GRANT cgk_t_{slug} TO cgk_jobs;
 CREATE SCHEMA tenant_{slug};
 GRANT USAGE ON SCHEMA tenant_{slug} TO cgk_t_{slug};
 CREATE TABLE tenant_{slug}.shopify_connections (status text);
@@ -449,6 +450,26 @@ def test_tick_that_is_too_late_starts_nothing(fan: Bench, rows: Rows) -> None:
 
     assert ran == []
     assert ticks(rows) == [("fan-prompt", "12:00", "late")]
+
+
+def test_fan_out_that_never_comes_to_an_end_is_given_up(fan: Bench, rows: Rows) -> None:
+    fire(fan, "fan-emitting", NOON)
+    fan.bus.refuse = 10_000
+    fan.pump("fan")
+    fan.clock.advance(days=1, s=1)
+
+    fan.pump("fan")
+
+    assert fan.queues.queues["fan"] == []
+    assert ticks(rows) == [("fan-emitting", "12:00", "late")]
+
+
+def test_cron_started_by_hand_runs_for_this_instant(fan: Bench) -> None:
+    Publisher(fan.bus, fan.queues, REGISTRY, clock=fan.clock).trigger("fan-hourly", {}, "acme")
+
+    fan.drain()
+
+    assert ran == [("fan-hourly", "acme", "12:00")]
 
 
 def test_bulk_job_fans_out_on_its_own_queue(fan: Bench) -> None:

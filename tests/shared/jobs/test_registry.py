@@ -23,11 +23,17 @@ def test_every_job_has_the_category_queue_and_trigger_of_its_route(
     differing = []
     for job in registry:
         route = routes.get(job.id)
-        declared = (job.category, job.queue.name, {event.event_name for event in job.on})
-        if route is None or declared != (route["category"], route["queue"], set(route["trigger"].split())):
+        trigger = (job.cron.text, job.cron.zone) if job.cron else {event.event_name for event in job.on}
+        declared = (job.category, job.queue.name, trigger)
+        if route is None or declared != (route["category"], route["queue"], _trigger(route)):
             differing.append((job.id, declared, route))
 
     assert differing == []
+
+
+def _trigger(route: dict[str, str]) -> tuple[str, str] | set[str]:
+    """A cron's expression and zone, or the names of the events."""
+    return (route["trigger"], route["timezone"]) if route["kind"] == "cron" else set(route["trigger"].split())
 
 
 def test_job_stands_in_the_module_of_its_route(registry: Registry, routes: dict[str, dict[str, str]]) -> None:

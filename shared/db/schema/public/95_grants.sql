@@ -30,3 +30,10 @@ GRANT SELECT (user_id, is_active) ON super_admin_users TO cgk_platform;
 -- always grant the list of tenants to the login role
 GRANT USAGE ON SCHEMA public TO {{login_role}};
 GRANT SELECT (id, slug, name, status, created_at, updated_at) ON organizations TO {{login_role}};
+
+-- always let the platform role see the statistics of all sessions
+DO $$ BEGIN
+    -- Only who may grant that role can; without it the health check knows nothing of long transactions and replicas.
+    GRANT pg_read_all_stats TO cgk_platform;
+EXCEPTION WHEN insufficient_privilege OR undefined_object THEN NULL;
+END $$;

@@ -29,6 +29,9 @@ CREATE TABLE customers (
 -- ensure index ux_customers_shopify_id
 CREATE UNIQUE INDEX ux_customers_shopify_id ON customers (shopify_id);
 
+-- ensure index ix_customers_lower_email
+CREATE INDEX ix_customers_lower_email ON customers (lower(email));
+
 -- ensure trigger update_customers_updated_at on customers
 CREATE TRIGGER update_customers_updated_at BEFORE UPDATE ON customers
     FOR EACH ROW EXECUTE FUNCTION update_updated_at_column();

@@ -171,6 +171,12 @@ CREATE TABLE subscription_orders (
     FOREIGN KEY (subscription_id) REFERENCES subscriptions(id) ON DELETE CASCADE
 );
 
+-- ensure index ix_subscription_orders_order_id
+CREATE INDEX ix_subscription_orders_order_id ON subscription_orders (order_id);
+
+-- ensure index ix_subscription_orders_subscription_id
+CREATE INDEX ix_subscription_orders_subscription_id ON subscription_orders (subscription_id);
+
 -- ensure trigger update_subscription_orders_updated_at on subscription_orders
 CREATE TRIGGER update_subscription_orders_updated_at BEFORE UPDATE ON subscription_orders
     FOR EACH ROW EXECUTE FUNCTION update_updated_at_column();

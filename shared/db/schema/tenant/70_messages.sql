@@ -329,6 +329,9 @@ CREATE INDEX ix_mail_messages_sent_at ON mail_messages (sent_at);
 -- ensure index ix_mail_messages_priority_scheduled_at_4c37
 CREATE INDEX ix_mail_messages_priority_scheduled_at_4c37 ON mail_messages (priority, scheduled_at) WHERE status in ('queued','failed','sending');
 
+-- ensure index ix_mail_messages_updated_at_sealed
+CREATE INDEX ix_mail_messages_updated_at_sealed ON mail_messages (updated_at) WHERE sealed IS NOT NULL;
+
 -- ensure table mail_suppressions
 CREATE TABLE mail_suppressions (
     id uuid NOT NULL DEFAULT gen_random_uuid(),

@@ -1,0 +1,80 @@
+"""The world of the suites: one database per job, cloned from one that was filled once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+import pytest
+
+from shared.jobs.registry import Registry, load_registry
+from tests.conftest import as_login, with_database
+from tests.suites import counts
+from tests.suites.lab import Lab
+from tests.suites.marks import acme, globex
+from tests.suites.store import Store
+from tests.suites.world import Vendors, World, build, schemas
+
+pytest_plugins: list[str] = []
+JOBS = sorted(load_registry().jobs)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every test that asks for `lab` runs once per declared job."""
+    if "lab" in metafunc.fixturenames:
+        metafunc.parametrize("lab", JOBS, indirect=True, scope="module")
+
+
+@pytest.fixture(scope="session")
+def vendors() -> Iterator[Vendors]:
+    vendors = Vendors.start()
+    yield vendors
+    vendors.shopify.stop()
+
+
+@pytest.fixture(scope="session")
+def filled(server_url: str, template: str, registry: Registry, vendors: Vendors) -> World:
+    """The world, made once; its database is FILLED."""
+    name = filled_name()
+    with psycopg.connect(server_url, autocommit=True) as admin:
+        admin.execute(f'DROP DATABASE IF EXISTS "{name}"')
+        admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY FILE_COPY')
+    url = with_database(server_url, name)
+    with psycopg.connect(url, autocommit=True) as admin:
+        return build(admin, as_login(url), registry, vendors)
+
+
+def filled_name() -> str:
+    return f"cgk_filled_{os.getpid()}"
+
+
+@pytest.fixture(scope="module")
+def lab(
+    request: pytest.FixtureRequest, server_url: str, filled: World, vendors: Vendors, registry: Registry
+) -> Iterator[Lab]:
+    """The job in a database of its own, which every case puts back."""
+    name = f"cgk_lab_{os.getpid()}_{request.param.replace('-', '_')}"[:60]
+    with psycopg.connect(server_url, autocommit=True) as server:
+        server.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        server.execute(f'CREATE DATABASE "{name}" TEMPLATE "{filled_name()}" STRATEGY FILE_COPY')
+    url = with_database(server_url, name)
+    with psycopg.connect(url, autocommit=True) as admin:
+        ids = {side.slug: side.organization_id for side in filled.sides}
+        world = World(acme(ids["acme"]), globex(ids["globex"]), filled.sown)
+        made = Lab(registry.jobs[request.param], Store.open(admin, schemas(world.sides)), world, vendors, as_login(url))
+        yield made
+        made.close()
+    with psycopg.connect(server_url, autocommit=True) as server:
+        server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+def count(request: pytest.FixtureRequest) -> counts.Count:
+    """count("crash points", 12): for the lines at the end of the session."""
+    return counts.Count(request.node.user_properties)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    counts.write(terminalreporter)

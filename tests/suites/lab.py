@@ -1,0 +1,248 @@
+"""One job in its world: send it a message, disturb it, see what stands in the end."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+from shared.crypto import Keyring
+from shared.db.names import tenant_schema
+from shared.events.base import Payload
+from shared.jobs.messages import OWN_SOURCE
+from shared.jobs.ports import OutMessage
+from shared.jobs.registry import AnyJob, Registry, build_registry
+from shared.jobs.replay import Replayer
+from shared.jobs.samples import SYSTEM, sample_payload
+from shared.jobs.testing import Bench, Crashed, Delivered, ManualClock
+from tests.suites.marks import Side
+from tests.suites.store import Store, plain
+from tests.suites.world import SECRETS, Vendors, World
+
+OPEN_CLAIMS = """
+SELECT job, tenant, key, state, code FROM jobs.claims WHERE state IN ('running', 'waiting', 'continuing')
+"""
+HELD_SLOTS = "SELECT scope, tenant, n FROM jobs.slots WHERE owner IS NOT NULL AND lease_until >= %(now)s"
+TRACES = "SELECT message_id, state, code FROM jobs.runs"
+ROUNDS = 200
+"""Times that the sweeper and the queues may follow one another before a scenario counts as endless."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What stands at the end of a scenario. `effects`: table -> rows; `events`: (name, detail) -> how many."""
+
+    states: tuple[str, ...]
+    codes: tuple[str, ...]
+    effects: Mapping[str, Sequence[Any]]
+    events: Mapping[str, int]
+
+    @property
+    def good(self) -> bool:
+        """Whether the job did its work."""
+        return "succeeded" in self.states
+
+    @property
+    def work(self) -> tuple[Any, Any]:
+        """What must be the same however often the way there was disturbed."""
+        return dict(self.effects), dict(self.events)
+
+
+@dataclass
+class Lab:
+    """The job under test. `bench` is a new process for each case; `sent` the message ids of the case."""
+
+    job: AnyJob
+    store: Store
+    world: World
+    vendors: Vendors
+    database_url: str
+    bench: Bench = field(init=False)
+    delivered: list[Delivered] = field(default_factory=list)
+    sent: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.registry = build_registry([self.job])
+        self.fresh(put_back=False)
+
+    # A case.
+
+    def fresh(self, *, put_back: bool = True) -> None:
+        """Everything as at the beginning, and a new process."""
+        if put_back:
+            self.bench.connections.discard()
+            self.store.restore()
+        clock = ManualClock()
+        self.vendors.reset(self.world.sides, clock)
+        self.bench = Bench(self.registry, self.database_url, dict(SECRETS), self.vendors.settings, clock)
+        self.delivered, self.sent = [], []
+
+    def close(self) -> None:
+        self.bench.connections.discard()
+
+    # Messages.
+
+    @property
+    def model(self) -> type[Payload]:
+        """The payload's model: that of the first event, or the handler's."""
+        return self.job.on[0] if self.job.on else self.job.payload
+
+    @property
+    def tenant(self) -> str:
+        """The tenant that the job runs for."""
+        return SYSTEM if self.job.tenants == "system" else self.world.acme.slug
+
+    @cached_property
+    def sample(self) -> Mapping[str, Any]:
+        """A valid payload."""
+        return sample_payload(self.model)
+
+    def body(
+        self, payload: Mapping[str, Any] | None = None, *, id: str = "case-1", tenant: str | None = None, **more: Any
+    ) -> str:
+        """A message in the form of the bus's rule; ids are the caller's, so that two may be one event."""
+        slug = tenant or self.tenant
+        body = {
+            "job": self.job.id,
+            "id": id,
+            "source": OWN_SOURCE if self.job.cron or slug == SYSTEM else "app",
+            "payload": {"tenantId": slug, **(self.sample if payload is None else payload)},
+            **more,
+        }
+        return json.dumps(body)
+
+    def send(self, body: str | None = None, *, group: str | None = None) -> str:
+        """Put a message into the job's queue; its message id."""
+        queue = self.job.queue_name
+        self.bench.queues.send(queue, [OutMessage(body or self.body(), group or self.tenant)])
+        self.sent.append(self.bench.queues.queues[queue][-1].message_id)
+        return self.sent[-1]
+
+    # Running.
+
+    def pump(self) -> list[Delivered]:
+        """One invocation."""
+        done = self.bench.pump(self.job.queue_name)
+        self.delivered += done
+        return done
+
+    def drain(self) -> list[Delivered]:
+        """Until nothing waits: queues, schedules, and what the sweeper finds."""
+        first = len(self.delivered)
+        for _ in range(ROUNDS):
+            self.delivered += self.bench.drain()
+            if self.bench.sweep() == 0 and self.bench.queues.next_visible([self.job.queue_name]) is None:
+                return self.delivered[first:]
+        raise AssertionError(f"{self.job.id}: no end after {ROUNDS} rounds")
+
+    def end(self) -> Ended:
+        """Drain, check what must hold after every scenario, and say what stands."""
+        self.drain()
+        self._settled()
+        return Ended(
+            states=tuple(item.state for item in self.delivered),
+            codes=tuple(item.code or "" for item in self.delivered),
+            effects=self.store.effects(["public", tenant_schema(self.world.acme.slug)]),
+            events=self._events(),
+        )
+
+    def _events(self) -> dict[str, int]:
+        """What was published, each event once however often it was sent."""
+        seen: set[tuple[str, str]] = set()
+        found: Counter[str] = Counter()
+        for name, detail in self.bench.bus.published:
+            meta = detail.get("_meta", {})
+            identity = (name, str(meta.get("key") or meta.get("id")))
+            if identity not in seen:
+                seen.add(identity)
+                found[json.dumps([name, plain({k: v for k, v in detail.items() if k != "_meta"})])] += 1
+        return dict(found)
+
+    def _settled(self) -> None:
+        """The invariants of every scenario."""
+        bench, job = self.bench, self.job.id
+        waiting = [m.message_id for m in bench.queues.queues[self.job.queue_name]]
+        assert not waiting, f"{job}: messages {waiting} are still in the queue"
+        claims = self.store.rows(OPEN_CLAIMS)
+        scheduled = len(bench.schedules.waiting)
+        assert len([c for c in claims if c["state"] != "waiting"]) == 0, f"{job}: claims left open: {claims}"
+        assert len(claims) <= scheduled, f"{job}: claims wait for messages that nobody will send: {claims}"
+        left = self.store.rows("SELECT kind, target, attempts FROM jobs.outbox")
+        assert left == [], f"{job}: the outbox still holds {left}"
+        held = self.store.rows(HELD_SLOTS, {"now": bench.clock.now()})
+        assert held == [], f"{job}: places are held for ever: {held}"
+        self._traced()
+
+    def _traced(self) -> None:
+        """Every message that was sent has ended as a run or as a dead letter with its reason."""
+        traces = {row["message_id"] for row in self.store.rows(TRACES)}
+        letters = self.bench.queues.dead(self.job.queue_name)
+        known = traces | {letter.message_id for letter in letters}
+        lost = [id for id in self.sent if id not in known]
+        assert lost == [], f"{self.job.id}: no trace of the messages {lost}"
+        bare = [letter.attributes for letter in letters if not letter.attributes.get("code")]
+        assert bare == [], f"{self.job.id}: dead letters without a reason: {bare}"
+
+    # Tools.
+
+    def replayer(self) -> Replayer:
+        """The replay of the case's ledger."""
+        bench = self.bench
+        return Replayer(bench.connections.get(), self.registry, bench.queues, bench.keyring, bench.blobs)
+
+    def now(self) -> datetime:
+        return self.bench.clock.now()
+
+
+@dataclass
+class Heard:
+    """What was logged, as text: message, members and the text of exceptions."""
+
+    lines: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.lines)
+
+
+class _Ear(logging.Handler):
+    def __init__(self, heard: Heard) -> None:
+        super().__init__(level=logging.DEBUG)
+        self._heard = heard
+        self._formatter = logging.Formatter()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        members = {name: value for name, value in vars(record).items() if name not in ("exc_info", "args", "msg")}
+        text = f"{record.getMessage()} {members!r}"
+        if record.exc_info:
+            text += self._formatter.formatException(record.exc_info)
+        self._heard.lines.append(text)
+
+
+@contextmanager
+def listening() -> Iterator[Heard]:
+    """Every log record from INFO on while the block runs."""
+    heard = Heard()
+    ear, root = _Ear(heard), logging.getLogger()
+    level = root.level
+    root.addHandler(ear)
+    root.setLevel(logging.INFO)
+    try:
+        yield heard
+    finally:
+        root.removeHandler(ear)
+        root.setLevel(level)
+
+
+def keyring() -> Keyring:
+    return Keyring.of(SECRETS)
+
+
+Action = Callable[[], None]
+__all__ = ["Action", "Crashed", "Ended", "Heard", "Lab", "Registry", "Side", "keyring", "listening"]

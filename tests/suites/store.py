@@ -1,0 +1,139 @@
+"""A database that a suite changes and puts back: what stands in it as checksums, what differs, how it was."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import dict_row
+
+SNAPSHOT = "suite_snapshot"
+"""Schema with a copy of every business table as it was."""
+INSTANT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d(:?\d\d)?)?")
+DAY = re.compile(r"\d{4}-\d\d-\d\d")
+UUID_LIKE = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+KEPT_UUID = re.compile(r"(00000000-0000-4000-8000-0000000000|11111111-1111-4111-8111-1111111111)[0-9a-f]{2}")
+"""Identities that the world itself gives; all others are new with each run."""
+ATTEMPTS = re.compile(r"(attempts?|retries|retry_count|failures|_count|duration_ms|latency_ms|elapsed_ms)$")
+"""Columns that count how often or how long something was tried: they may tell of a disturbance."""
+
+TABLES = """
+SELECT n.nspname, c.relname, array_agg(a.attname ORDER BY a.attnum) FILTER (WHERE a.attgenerated = '')
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_attribute a ON a.attrelid = c.oid
+WHERE n.nspname = ANY(%(schemas)s) AND c.relkind IN ('r', 'p') AND NOT c.relispartition
+  AND a.attnum > 0 AND NOT a.attisdropped
+GROUP BY 1, 2 ORDER BY 1, 2
+"""
+SCANS = """
+SELECT COALESCE(sum(COALESCE(seq_scan, 0) + COALESCE(idx_scan, 0)), 0) FROM pg_stat_user_tables
+WHERE schemaname = %(schema)s
+"""
+LEDGER = ("claims", "runs", "payloads", "outbox", "slots", "tokens", "pauses", "ticks", "rate_limits")
+
+Table = tuple[str, str]
+Sums = Mapping[Table, str]
+
+
+@dataclass
+class Store:
+    """The business tables of one database, seen by the admin. `before`: their checksums in the snapshot."""
+
+    admin: psycopg.Connection[Any]
+    tables: dict[Table, list[str]]
+    before: Sums
+
+    @classmethod
+    def take(cls, admin: psycopg.Connection[Any], schemas: Iterable[str]) -> Store:
+        """Copy every table of the schemas into the snapshot."""
+        found = admin.execute(TABLES, {"schemas": list(schemas)}).fetchall()
+        tables = {(schema, name): columns for schema, name, columns in found}
+        admin.execute(sql.SQL("CREATE SCHEMA {}").format(sql.Identifier(SNAPSHOT)))
+        for schema, name in tables:
+            copy = sql.SQL("CREATE TABLE {} AS TABLE {}").format(_copy_of((schema, name)), sql.Identifier(schema, name))
+            admin.execute(copy)
+        return cls.open(admin, schemas)
+
+    @classmethod
+    def open(cls, admin: psycopg.Connection[Any], schemas: Iterable[str]) -> Store:
+        """The store of a database that has its snapshot (a clone of the one where it was taken)."""
+        found = admin.execute(TABLES, {"schemas": list(schemas)}).fetchall()
+        store = cls(admin, {(schema, name): columns for schema, name, columns in found}, {})
+        store.before = store.sums()
+        return store
+
+    def sums(self, schema: str | None = None) -> dict[Table, str]:
+        """Checksum of every table's rows, in one statement."""
+        one = "SELECT {schema_text}, {name_text}, md5(COALESCE(string_agg(t::text, '|' ORDER BY t::text), '')) FROM {table} t"
+        parts = [
+            sql.SQL(one).format(
+                schema_text=sql.Literal(table[0]), name_text=sql.Literal(table[1]), table=sql.Identifier(*table)
+            )
+            for table in self.tables
+            if schema in (None, table[0])
+        ]
+        rows = self.admin.execute(sql.SQL(" UNION ALL ").join(parts)).fetchall()
+        return {(row[0], row[1]): row[2] for row in rows}
+
+    def changed(self) -> list[Table]:
+        """The tables that differ from the snapshot."""
+        now = self.sums()
+        return [table for table in self.tables if now[table] != self.before[table]]
+
+    def effects(self, schemas: Iterable[str]) -> dict[str, list[Any]]:
+        """Table -> its rows, without what differs between any two runs, for the tables that changed."""
+        wanted = set(schemas)
+        return {f"{t[0]}.{t[1]}": self._rows(t) for t in self.changed() if t[0] in wanted}
+
+    def _rows(self, table: Table) -> list[Any]:
+        statement = sql.SQL("SELECT to_jsonb(t) AS row FROM {} t").format(sql.Identifier(*table))
+        rows = [plain(row[0]) for row in self.admin.execute(statement).fetchall()]
+        return sorted(rows, key=repr)
+
+    def restore(self) -> None:
+        """Put every table back, and empty the ledger."""
+        parts = [sql.SQL("SET session_replication_role = replica")]
+        parts += [sql.SQL("DELETE FROM {}").format(sql.Identifier("jobs", name)) for name in LEDGER]
+        for table in self.changed():
+            columns = sql.SQL(", ").join(map(sql.Identifier, self.tables[table]))
+            parts.append(sql.SQL("DELETE FROM {}").format(sql.Identifier(*table)))
+            parts.append(
+                sql.SQL("INSERT INTO {} ({}) SELECT {} FROM {}").format(
+                    sql.Identifier(*table), columns, columns, _copy_of(table)
+                )
+            )
+        parts.append(sql.SQL("SET session_replication_role = DEFAULT"))
+        self.admin.execute(sql.SQL("; ").join(parts))
+
+    def scans(self, schema: str) -> int:
+        """How often the tables of a schema were read so far, by anybody whose statistics have arrived."""
+        self.admin.execute("SELECT pg_stat_force_next_flush()")
+        self.admin.execute("SELECT pg_stat_clear_snapshot()")
+        row = self.admin.execute(SCANS, {"schema": schema}).fetchone()
+        return int(row[0]) if row else 0
+
+    def rows(self, statement: str, values: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """Any rows, as the admin."""
+        with self.admin.cursor(row_factory=dict_row) as cursor:
+            return cursor.execute(statement, values).fetchall()
+
+
+def plain(value: Any, name: str = "") -> Any:
+    """A value without what differs between any two runs: instants, new identities, counts of attempts."""
+    if isinstance(value, dict):
+        return {key: plain(part, key) for key, part in sorted(value.items())}
+    if isinstance(value, list):
+        return [plain(part, name) for part in value]
+    if isinstance(value, str):
+        text = DAY.sub("<day>", INSTANT.sub("<instant>", value))
+        return UUID_LIKE.sub(lambda found: found[0] if KEPT_UUID.fullmatch(found[0]) else "<id>", text)
+    if ATTEMPTS.search(name) and isinstance(value, int | float):
+        return "<n>"
+    return value
+
+
+def _copy_of(table: Table) -> sql.Identifier:
+    return sql.Identifier(SNAPSHOT, f"{table[0]}.{table[1]}")
