@@ -52,7 +52,9 @@ def encryption(lab: Lab) -> list[Result]:
         )
     return [
         _result("seal and open 1 KiB", found["envelope"], found["bare"], "bare AES-GCM"),
-        _result("read a credential, key cached", found["known"], found["derived"], f"{PBKDF2_ROUNDS:,} rounds of PBKDF2"),
+        _result(
+            "read a credential, key cached", found["known"], found["derived"], f"{PBKDF2_ROUNDS:,} rounds of PBKDF2"
+        ),
     ]
 
 
@@ -61,7 +63,10 @@ def limiter(lab: Lab) -> list[Result]:
     from shared.rate_limiter import Rate, acquire
 
     rate = Rate("bench", per_s=1_000_000, burst=1_000_000)
-    with connect(lab.admin_url, application_name="bench") as admin, connect(lab.database_url, application_name="bench") as conn:
+    with (
+        connect(lab.admin_url, application_name="bench") as admin,
+        connect(lab.database_url, application_name="bench") as conn,
+    ):
         admin.execute(MAKE)
 
         def take() -> None:
@@ -70,7 +75,9 @@ def limiter(lab: Lab) -> list[Result]:
 
         with lab.profiled(conn, admin):
             found = in_turns(
-                lab.rounds(ROUNDS), take=lambda: _each(take, ACQUIRES), bare=lambda: _each(lambda: admin.execute(BARE), ACQUIRES)
+                lab.rounds(ROUNDS),
+                take=lambda: _each(take, ACQUIRES),
+                bare=lambda: _each(lambda: admin.execute(BARE), ACQUIRES),
             )
     return [_result("take a token", found["take"], found["bare"], "a bare upsert")]
 

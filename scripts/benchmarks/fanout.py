@@ -157,7 +157,9 @@ def _measured(lab: Lab, url: str) -> Result:
     against = f"{TENANTS:,} round trips one by one ({statistics.median(found['round_trips']):.1f} s)"
     share = ratio(found["tick"], found["round_trips"])
     goal = Goal(at_most=GOAL_S, absolute=True)
-    return Result(f"{TENANTS:,} tenants at {LATENCY_S * 1000:.0f} ms", statistics.median(found["tick"]), "s", share, against, goal)
+    return Result(
+        f"{TENANTS:,} tenants at {LATENCY_S * 1000:.0f} ms", statistics.median(found["tick"]), "s", share, against, goal
+    )
 
 
 def _bench(url: str) -> Bench:
@@ -166,5 +168,3 @@ def _bench(url: str) -> Bench:
     bench.queues = slow
     bench.fast = bench._pipeline(bulk=False)
     return bench
-
-

@@ -37,7 +37,9 @@ def imports(lab: Lab) -> list[Result]:
         milliseconds = statistics.median(times["package"]) * 1000
         against = f"import boto3 ({statistics.median(times['boto3']) * 1000:.0f} ms)"
         goal = Goal(at_most=GOAL_MS, absolute=True)
-        found.append(Result(f"functions.{category}", milliseconds, "ms", ratio(times["package"], times["boto3"]), against, goal))
+        found.append(
+            Result(f"functions.{category}", milliseconds, "ms", ratio(times["package"], times["boto3"]), against, goal)
+        )
     return found
 
 
@@ -62,7 +64,9 @@ def _seconds(program: str) -> float:
 def _profile(category: str) -> str:
     """The modules that cost most by themselves."""
     program = PACKAGE.format(category=category)
-    done = subprocess.run([sys.executable, "-X", "importtime", "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     rows = [line.removeprefix("import time:").split("|") for line in done.stderr.splitlines()[1:] if "|" in line]
     dearest = sorted(rows, key=lambda row: -int(row[0]))[:PROFILE_LINES]
     return "\n".join(f"{int(own) / 1000:8.1f} ms  {name.strip()}" for own, _, name in dearest)

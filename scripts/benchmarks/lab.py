@@ -94,6 +94,7 @@ class Lab:
     def database(self, name: str) -> str:
         """The admin's URL of a new, empty database."""
         with psycopg.connect(self.server_url, autocommit=True) as admin:
+            admin.execute(f'DROP DATABASE IF EXISTS "{name}"'.encode())
             admin.execute(f'CREATE DATABASE "{name}"'.encode())
         return make_conninfo(self.server_url, dbname=name)
 

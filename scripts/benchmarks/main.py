@@ -23,6 +23,8 @@ ROWS: dict[str, str] = {
     "pipeline": "scripts.benchmarks.pipeline:pipeline",
     "orders": "scripts.benchmarks.orders:orders",
     "fanout": "scripts.benchmarks.fanout:fanout",
+    "rivals": "scripts.benchmarks.rivals:rivals",
+    "engine": "scripts.benchmarks.wired:wired",
     "encryption": "scripts.benchmarks.calls:encryption",
     "limiter": "scripts.benchmarks.calls:limiter",
     "imports": "scripts.benchmarks.imports:imports",
@@ -65,7 +67,9 @@ def _row(name: str) -> Callable[[Lab], list[Result]]:
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench", description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--only", action="append", choices=ROWS, metavar="ROW", help=f"one of {', '.join(ROWS)}; again for more")
+    parser.add_argument(
+        "--only", action="append", choices=ROWS, metavar="ROW", help=f"one of {', '.join(ROWS)}; again for more"
+    )
     parser.add_argument("--profile", choices=ROWS, metavar="ROW", help="measure this row and show where its time goes")
     parser.add_argument("--json", action="store_true", help="the results as JSON")
     parser.add_argument("--quick", action="store_true", help="fewer rounds: to try, not to quote")

@@ -70,7 +70,10 @@ def orders(lab: Lab) -> list[Result]:
     """SQL part against COPY and a row loop; the whole with parsing; memory."""
     texts = nodes(ORDERS)
     records = [map_order(json.loads(text)) for text in texts]
-    with connect(lab.admin_url, application_name="bench") as admin, connect(lab.database_url, application_name="bench") as conn:
+    with (
+        connect(lab.admin_url, application_name="bench") as admin,
+        connect(lab.database_url, application_name="bench") as conn,
+    ):
         tenant = the_tenant(admin, TENANTS[0])
         rows = Rows(admin, tenant, TENANTS[1])
         rows.empty()
@@ -95,8 +98,12 @@ def _speeds(found: dict[str, list[float]]) -> list[Result]:
 
     copy, loop = f"COPY ({per_s('copy'):,.0f}/s)", f"a row loop ({per_s('loop'):,.0f}/s)"
     return [
-        Result("SQL part", per_s("sql"), "orders/s", ratio(found["copy"], found["sql"]), copy, Goal(at_least=COPY_SHARE)),
-        Result("SQL part", per_s("sql"), "orders/s", ratio(found["loop"], found["sql"]), loop, Goal(at_least=LOOP_TIMES)),
+        Result(
+            "SQL part", per_s("sql"), "orders/s", ratio(found["copy"], found["sql"]), copy, Goal(at_least=COPY_SHARE)
+        ),
+        Result(
+            "SQL part", per_s("sql"), "orders/s", ratio(found["loop"], found["sql"]), loop, Goal(at_least=LOOP_TIMES)
+        ),
         Result("with parsing and mapping", per_s("whole"), "orders/s", ratio(found["copy"], found["whole"]), copy),
     ]
 
@@ -123,7 +130,9 @@ def store(conn: psycopg.Connection[Any], tenant: Tenant, records: Sequence[Order
     for start in range(0, len(records), CHUNK):
         open_tenant(conn, tenant)
         now = datetime.now(UTC)
-        store_orders(Quiet(conn), records[start : start + CHUNK], tenant=tenant, now=now, source="batch", announce="none")
+        store_orders(
+            Quiet(conn), records[start : start + CHUNK], tenant=tenant, now=now, source="batch", announce="none"
+        )
         commit(conn)
 
 

@@ -78,7 +78,10 @@ def table(rows: Sequence[tuple[str, Result]]) -> str:
         (name, r.what, f"{figure(r.value)} {r.unit}", f"{r.ratio:.2f} x", r.against, *_goal(r)) for name, r in rows
     ]
     widths = [max(len(line[n]) for line in (head, *lines)) for n in range(len(head))]
-    text = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in (head, *lines)]
+    text = [
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in (head, *lines)
+    ]
     text.insert(1, "-" * max(len(line) for line in text))
     notes = [f"{name}, {r.what}: {r.note}" for name, r in rows if r.note]
     return "\n".join([*text, *([""] if notes else []), *notes])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime
+from uuid import uuid4
 
 from shared.events import Event, Payload
 from shared.jobs import JobContext, job
@@ -46,13 +47,13 @@ class Worker:
     def __init__(self, lab: Lab) -> None:
         _log_to_nowhere()
         self.bench = Bench(REGISTRY, lab.database_url, {"INTEGRATION_ENCRYPTION_KEY": KEY}, clock=WallClock())
-        self._sent = 0
+        self._sent, self._life = 0, uuid4().hex
 
     def work(self, jobs: int, batch: int) -> None:
         """Send `jobs` messages of two tenants and run them by batches; fails unless each succeeds."""
         for n in range(jobs):
             self._sent += 1
-            self.bench.send("bench-nothing", {"tenantId": TENANTS[n % 2], "n": self._sent})
+            self.bench.send("bench-nothing", {"tenantId": TENANTS[n % 2], "n": self._sent}, key=f"{self._life}-{self._sent}")
         done = 0
         while done < jobs:
             ended = self.bench.pump(BENCH.name, most=batch)

@@ -86,8 +86,7 @@ def deploy(
     build(registry or load_registry(), machines, context=whole, outdir=str(outdir)).synth()
     stacks = _stacks(outdir)
     for stack in stacks:
-        _upload_assets(endpoint, outdir, stack)
-        _apply(endpoint, stack, (outdir / f"{stack}.template.json").read_text(encoding="utf-8"))
+        _apply(endpoint, stack, outdir / f"{stack}.template.json", _upload_assets(endpoint, outdir, stack))
     return stacks
 
 
@@ -133,18 +132,20 @@ def _stacks(outdir: Path) -> list[str]:
     return ordered
 
 
-def _upload_assets(endpoint: str, outdir: Path, stack: str) -> None:
+def _upload_assets(endpoint: str, outdir: Path, stack: str) -> str:
+    """Upload what the stack needs, its template too: only as an object may one have more than 51,200 bytes. Its URL."""
+    template = ""
     assets = json.loads((outdir / f"{stack}.assets.json").read_text(encoding="utf-8"))["files"]
     s3 = client("s3", endpoint)
     for asset in assets.values():
-        if asset["source"]["packaging"] != "zip":
-            continue  # templates go with the call itself
+        path, folder = outdir / asset["source"]["path"], asset["source"]["packaging"] == "zip"
         for destination in asset["destinations"].values():
-            bucket = _filled(destination["bucketName"])
+            bucket, key = _filled(destination["bucketName"]), _filled(destination["objectKey"])
             s3.create_bucket(Bucket=bucket)
-            s3.put_object(
-                Bucket=bucket, Key=_filled(destination["objectKey"]), Body=zipped(outdir / asset["source"]["path"])
-            )
+            s3.put_object(Bucket=bucket, Key=key, Body=zipped(path) if folder else path.read_bytes())
+            if path.name == f"{stack}.template.json":
+                template = f"{endpoint}/{bucket}/{key}"
+    return template
 
 
 def zipped(folder: Path) -> bytes:
@@ -157,16 +158,16 @@ def zipped(folder: Path) -> bytes:
     return out.getvalue()
 
 
-def _apply(endpoint: str, stack: str, template: str) -> None:
+def _apply(endpoint: str, stack: str, template: Path, url: str) -> None:
     """Create the stack, or update it when the template differs from the deployed one."""
     cloudformation = client("cloudformation", endpoint)
-    fingerprint = hashlib.sha256(template.encode()).hexdigest()
+    fingerprint = hashlib.sha256(template.read_bytes()).hexdigest()
     tags = [{"Key": "template", "Value": fingerprint}]
     present = _described(cloudformation, stack)
     if present and present["StackStatus"] in GOOD and tags[0] in present.get("Tags", []):
         return
     change = cloudformation.update_stack if present else cloudformation.create_stack
-    change(StackName=stack, TemplateBody=template, Capabilities=CAPABILITIES, Tags=tags)
+    change(StackName=stack, TemplateURL=url, Capabilities=CAPABILITIES, Tags=tags)
     until = time.monotonic() + WAIT_S
     while (found := _described(cloudformation, stack)) is None or found["StackStatus"].endswith("_IN_PROGRESS"):
         if time.monotonic() > until:

@@ -23,8 +23,10 @@ from shared.db.names import tenant_schema
 from shared.events.orders import OrderSyncBatch
 from shared.events.webhooks import WebhookReceived
 from shared.jobs.aws import EventBridgeBus, SqsQueues
+from shared.jobs.ports import OutMessage
 from shared.jobs.publisher import Publisher
 from shared.jobs.registry import Registry, load_registry
+from shared.jobs.ticks import tick_body
 
 PATIENCE_S = 900.0
 """Seconds without any progress after which the story is given up."""
@@ -36,6 +38,25 @@ ORDERS = "SELECT count(*) AS orders, COALESCE(sum(total_cents), 0)::bigint AS ce
 LAST_RUN = """
 SELECT status, expected, checked, created, stored, stale, missing, failed, started_at, completed_at
 FROM order_sync_runs ORDER BY started_at DESC LIMIT 1
+"""
+CREDITS = """
+SELECT count(DISTINCT conversion_id) AS orders, count(*) AS splits,
+       count(*) FILTER (WHERE credited <> revenue) AS wrong
+FROM (
+    SELECT r.conversion_id, c.revenue, sum(r.attributed_revenue) AS credited
+    FROM attribution_results r JOIN attribution_conversions c ON c.id = r.conversion_id
+    GROUP BY r.conversion_id, c.revenue, r.model, r.attribution_window
+) AS split
+"""
+COMMISSIONS = """
+SELECT c.promo_code AS creator, count(*) AS orders, sum(c.net_sales_cents)::bigint AS sales,
+       sum(c.commission_cents)::bigint AS commission
+FROM commissions c GROUP BY c.promo_code ORDER BY commission DESC
+"""
+CRON = "commerce-order-reconciliation-scheduled"
+FANNED_OUT = f"""
+SELECT t.tenants, t.due, t.sent, t.failed, to_char(t.tick_at, 'HH24:MI') AS tick
+FROM jobs.ticks t WHERE t.job = '{CRON}' AND t.state = 'done' ORDER BY t.tick_at DESC LIMIT 1
 """
 LEDGER = (
     "SELECT tenant, job, state, count(*) AS n FROM jobs.runs GROUP BY tenant, job, state ORDER BY tenant, job, state"
@@ -77,6 +98,7 @@ class Story:
         self.console.print(f"Imported {stored:,} orders in {seconds:.0f} s: {stored / seconds:,.0f} orders/s.")
         figures = self._figures()
         again = self._backfill("app", vendor[SHOPS[BACKFILL]][0], trickle=False)
+        self._tick()
         untouched = figures == self._figures() and again["stored"] == 0
         self._check(
             f"second backfill looked at {again['checked']:,} orders and changed nothing",
@@ -166,6 +188,7 @@ class Story:
             table.add_row(slug, f"{here[0]:,}", _dollars(here[1]), f"{there[0]:,} / {_dollars(there[1])}")
             self._check(f"{slug}: {here[0]:,} orders, {_dollars(here[1])}, as at the shop to the cent", here == there)
         self.console.print(table)
+        self._derived()
         ledger = Table("tenant", "job", "state", "messages", title="Ledger")
         for row in self._rows(LEDGER, None):
             ledger.add_row(row["tenant"], row["job"], row["state"], f"{row['n']:,}")
@@ -174,6 +197,33 @@ class Story:
         self._check("the outbox is empty", self._one(OUTBOX) == 0)
         dead = {binding.name: sum(self._depth(f"{binding.name}-dlq")) for binding in self.registry.queues()}
         self._check(f"all {len(dead)} dead-letter queues are empty", not any(dead.values()))
+
+    def _tick(self) -> None:
+        """Let a cron's schedule fire now: its tick is a message, which the pipeline fans out over the tenants."""
+        at = datetime.now(UTC).replace(second=0, microsecond=0)
+        job = self.registry.jobs[CRON]
+        SqsQueues("cgk-").send(job.queue_name, [OutMessage(tick_body(CRON, at.isoformat()))])
+        end = time.monotonic() + PATIENCE_S
+        while not self._rows(FANNED_OUT, None) and time.monotonic() < end:
+            self.after_step()
+            time.sleep(0.25)
+        self._settle_down()
+
+    def _derived(self) -> None:
+        """What other jobs made of the orders: credits, commissions, the cron's fan-out."""
+        for slug in SHOPS:
+            found = self._rows(CREDITS, slug)[0]
+            what = f"{slug}: credits of {found['orders']:,} orders, {found['splits']:,} models and windows of them,"
+            self._check(f"{what} sum exactly to each order", found["wrong"] == 0 and found["orders"] > 0)
+        table = Table("tenant", "code", "orders", "net sales", "commission", title="Commissions per creator")
+        for slug in SHOPS:
+            for row in self._rows(COMMISSIONS, slug):
+                orders, sales, commission = row["orders"], _dollars(row["sales"]), _dollars(row["commission"])
+                table.add_row(slug, row["creator"], f"{orders:,}", sales, commission)
+        self.console.print(table)
+        for row in self._rows(FANNED_OUT, None):
+            what = f"cron {CRON}, tick of {row['tick']}: {row['due']} of {row['tenants']} tenants due"
+            self._check(f"{what}, {row['sent']} messages sent", row["failed"] == 0 and row["sent"] == row["due"])
 
     # Small parts.
 

@@ -22,7 +22,8 @@ SHOPS = {BACKFILL: "demo-one.myshopify.com", TRICKLE: "demo-two.myshopify.com"}
 SCOPES = ["read_orders", "read_all_orders", "read_customers", "read_products"]
 
 CONNECT = """
-INSERT INTO shopify_connections (tenant_id, shop, access_token_encrypted, scopes, store_currency, store_timezone, status)
+INSERT INTO shopify_connections
+    (tenant_id, shop, access_token_encrypted, scopes, store_currency, store_timezone, status)
 SELECT %(tenant)s, %(shop)s, %(token)s, %(scopes)s, 'USD', 'UTC', 'active'
 WHERE NOT EXISTS (SELECT FROM shopify_connections WHERE shop = %(shop)s)
 """

@@ -5,23 +5,21 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
-from shared.crypto import Keyring
 from shared.db.names import tenant_schema
 from shared.events.base import Payload
 from shared.jobs.messages import OWN_SOURCE
 from shared.jobs.ports import OutMessage
-from shared.jobs.registry import AnyJob, Registry, build_registry
+from shared.jobs.registry import AnyJob, build_registry
 from shared.jobs.replay import Replayer
 from shared.jobs.samples import SYSTEM, sample_payload
-from shared.jobs.testing import Bench, Crashed, Delivered, ManualClock
-from tests.suites.marks import Side
+from shared.jobs.testing import Bench, Delivered, ManualClock
 from tests.suites.store import Store, plain
 from tests.suites.world import SECRETS, Vendors, World
 
@@ -29,6 +27,14 @@ OPEN_CLAIMS = """
 SELECT job, tenant, key, state, code FROM jobs.claims WHERE state IN ('running', 'waiting', 'continuing')
 """
 HELD_SLOTS = "SELECT scope, tenant, n FROM jobs.slots WHERE owner IS NOT NULL AND lease_until >= %(now)s"
+CUT = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND application_name = 'cgk-test'
+"""
+STEAL = """
+UPDATE jobs.claims SET owner = gen_random_uuid(), attempt = attempt + 1, lease_until = %(until)s WHERE state = 'running'
+"""
+STOLEN_S = 30
 TRACES = "SELECT message_id, state, code FROM jobs.runs"
 ROUNDS = 200
 """Times that the sweeper and the queues may follow one another before a scenario counts as endless."""
@@ -66,6 +72,9 @@ class Lab:
     bench: Bench = field(init=False)
     delivered: list[Delivered] = field(default_factory=list)
     sent: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    trace: tuple[str, ...] = ()
+    """The points that the reference's message passed."""
 
     def __post_init__(self) -> None:
         self.registry = build_registry([self.job])
@@ -83,8 +92,52 @@ class Lab:
         self.bench = Bench(self.registry, self.database_url, dict(SECRETS), self.vendors.settings, clock)
         self.delivered, self.sent = [], []
 
+    @contextmanager
+    def case(self, what: str) -> Iterator[None]:
+        """One case, begun afresh: what goes wrong in it is kept for `verdict`, so that all cases are seen."""
+        self.fresh()
+        try:
+            yield
+        except Exception as error:
+            text = str(error) if isinstance(error, AssertionError) else f"{type(error).__name__}: {error}"
+            self.problems.append(f"{self.job.id}, {what}: {text}")
+
+    def verdict(self) -> None:
+        """Fail with every problem of the cases."""
+        problems, self.problems = self.problems, []
+        assert not problems, "\n".join(problems)
+
     def close(self) -> None:
         self.bench.connections.discard()
+
+    @cached_property
+    def reference(self) -> Ended:
+        """How one message ends that nothing disturbs."""
+        self.fresh()
+        self.send()
+        ended = self.end()
+        self.trace = tuple(self.bench.faults.reached)
+        return ended
+
+    def positions(self, points: Sequence[str], *, most: int = 2) -> list[tuple[str, int]]:
+        """(point, nth) of what an undisturbed message passes, each point `most` times at the most."""
+        assert self.reference
+        passed = Counter(point for point in self.trace if point in points)
+        return [(point, nth) for point, times in passed.items() for nth in range(1, min(most, times) + 1)]
+
+    def expect_same(self, ended: Ended) -> None:
+        """The work is that of an undisturbed message, neither lost nor done twice. Jobs whose sample fails are excused:
+        their invariants have been checked, and what they leave depends on how often they tried."""
+        expected = self.reference_of()
+        if not expected.good:
+            return
+        assert ended.good, f"ended {ended.states} {ended.codes}"
+        assert ended.work == expected.work, _difference(ended, expected)
+
+    def reference_of(self) -> Ended:
+        """The reference, which must have been made before the case began."""
+        assert "reference" in vars(self), "ask for lab.reference before the case: it starts afresh"
+        return self.reference
 
     # Messages.
 
@@ -139,7 +192,7 @@ class Lab:
             self.delivered += self.bench.drain()
             if self.bench.sweep() == 0 and self.bench.queues.next_visible([self.job.queue_name]) is None:
                 return self.delivered[first:]
-        raise AssertionError(f"{self.job.id}: no end after {ROUNDS} rounds")
+        raise AssertionError(f"no end after {ROUNDS} rounds")
 
     def end(self) -> Ended:
         """Drain, check what must hold after every scenario, and say what stands."""
@@ -166,17 +219,17 @@ class Lab:
 
     def _settled(self) -> None:
         """The invariants of every scenario."""
-        bench, job = self.bench, self.job.id
+        bench = self.bench
         waiting = [m.message_id for m in bench.queues.queues[self.job.queue_name]]
-        assert not waiting, f"{job}: messages {waiting} are still in the queue"
+        assert not waiting, f"messages {waiting} are still in the queue"
         claims = self.store.rows(OPEN_CLAIMS)
         scheduled = len(bench.schedules.waiting)
-        assert len([c for c in claims if c["state"] != "waiting"]) == 0, f"{job}: claims left open: {claims}"
-        assert len(claims) <= scheduled, f"{job}: claims wait for messages that nobody will send: {claims}"
+        assert len([c for c in claims if c["state"] != "waiting"]) == 0, f"claims left open: {claims}"
+        assert len(claims) <= scheduled, f"claims wait for messages that nobody will send: {claims}"
         left = self.store.rows("SELECT kind, target, attempts FROM jobs.outbox")
-        assert left == [], f"{job}: the outbox still holds {left}"
+        assert left == [], f"the outbox still holds {left}"
         held = self.store.rows(HELD_SLOTS, {"now": bench.clock.now()})
-        assert held == [], f"{job}: places are held for ever: {held}"
+        assert held == [], f"places are held for ever: {held}"
         self._traced()
 
     def _traced(self) -> None:
@@ -185,9 +238,9 @@ class Lab:
         letters = self.bench.queues.dead(self.job.queue_name)
         known = traces | {letter.message_id for letter in letters}
         lost = [id for id in self.sent if id not in known]
-        assert lost == [], f"{self.job.id}: no trace of the messages {lost}"
+        assert lost == [], f"no trace of the messages {lost}"
         bare = [letter.attributes for letter in letters if not letter.attributes.get("code")]
-        assert bare == [], f"{self.job.id}: dead letters without a reason: {bare}"
+        assert bare == [], f"dead letters without a reason: {bare}"
 
     # Tools.
 
@@ -198,6 +251,22 @@ class Lab:
 
     def now(self) -> datetime:
         return self.bench.clock.now()
+
+    def cut(self) -> None:
+        """The database hangs up on the process."""
+        self.store.admin.execute(CUT)
+
+    def steal(self) -> None:
+        """Another process takes the run over, and is never heard of again."""
+        self.store.admin.execute(STEAL, {"until": self.now() + timedelta(seconds=STOLEN_S)})
+
+
+def _difference(ended: Ended, expected: Ended) -> str:
+    tables = {t for t in {*ended.effects, *expected.effects} if ended.effects.get(t) != expected.effects.get(t)}
+    parts = [f"{t}: {ended.effects.get(t)} instead of {expected.effects.get(t)}" for t in sorted(tables)]
+    if ended.events != expected.events:
+        parts.append(f"events {dict(ended.events)} instead of {dict(expected.events)}")
+    return "; ".join(parts)
 
 
 @dataclass
@@ -238,11 +307,3 @@ def listening() -> Iterator[Heard]:
     finally:
         root.removeHandler(ear)
         root.setLevel(level)
-
-
-def keyring() -> Keyring:
-    return Keyring.of(SECRETS)
-
-
-Action = Callable[[], None]
-__all__ = ["Action", "Crashed", "Ended", "Heard", "Lab", "Registry", "Side", "keyring", "listening"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import defaultdict
 from collections.abc import Mapping
@@ -83,7 +84,7 @@ class Sower:
                 self._foreign.setdefault((row["table_name"], row["name"]), parent)
 
     def sow(self, *, leave: frozenset[str] = frozenset()) -> Sown:
-        """One row in every table that has none for the tenant yet; `leave`: tables to pass over."""
+        """One row in every table; `leave`: tables to pass over, because the world has filled them."""
         waiting = [table for table in self._columns if table not in leave]
         while waiting:
             ready = [table for table in waiting if not self._parents(table) & set(waiting) - {table}] or waiting[:1]
@@ -169,7 +170,7 @@ class Sower:
             case "timestamptz" | "timestamp" | "date":
                 return "2026-11-20T10:00:00Z"
             case "jsonb" | "json":
-                return '{"note": "%s"}' % self._side.mark("txt")
+                return json.dumps({"note": self._side.mark("txt")})
             case "bytea":
                 return self._side.mark("sec").encode()
             case name if name.startswith("_"):

@@ -67,7 +67,7 @@ class Store:
 
     def sums(self, schema: str | None = None) -> dict[Table, str]:
         """Checksum of every table's rows, in one statement."""
-        one = "SELECT {schema_text}, {name_text}, md5(COALESCE(string_agg(t::text, '|' ORDER BY t::text), '')) FROM {table} t"
+        one = "SELECT {schema_text}, {name_text}, md5(string_agg(t::text, '|' ORDER BY t::text)) FROM {table} t"
         parts = [
             sql.SQL(one).format(
                 schema_text=sql.Literal(table[0]), name_text=sql.Literal(table[1]), table=sql.Identifier(*table)
@@ -76,7 +76,7 @@ class Store:
             if schema in (None, table[0])
         ]
         rows = self.admin.execute(sql.SQL(" UNION ALL ").join(parts)).fetchall()
-        return {(row[0], row[1]): row[2] for row in rows}
+        return {(row[0], row[1]): row[2] or "empty" for row in rows}
 
     def changed(self) -> list[Table]:
         """The tables that differ from the snapshot."""

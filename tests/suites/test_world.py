@@ -20,11 +20,3 @@ def test_job_ends_by_itself(lab: Lab, count: Count) -> None:
     ended = lab.end()
     count("jobs")
     count("jobs whose sample runs to success", int(ended.good))
-    print(
-        lab.job.id,
-        ended.states,
-        ended.codes,
-        {t: len(r) for t, r in ended.effects.items()},
-        list(ended.events)[:4],
-        lab.bench.faults.reached,
-    )

@@ -32,6 +32,9 @@ NOWHERE = "http://127.0.0.1:9"
 BUILDER = "commerce-sync-order"
 """Brings the shops' orders into the tenants when the world is made."""
 
+SHARED_AND_FILLED = frozenset({"organizations", "creators", "creator_brand_memberships"})
+"""Tables of schema public that have a row of each tenant before anything is sown."""
+
 SHOP_ROW = """
 INSERT INTO {schema}.shopify_connections (tenant_id, shop, access_token_encrypted, scopes, store_timezone, status)
 VALUES (%(org)s, %(shop)s, %(token)s, %(scopes)s, 'UTC', 'active')
@@ -144,10 +147,8 @@ def build(admin: psycopg.Connection[Any], database_url: str, registry: Registry,
     sown: dict[str, Sown] = {}
     for side in sides:
         schema = tenant_schema(side.slug)
-        sown[schema] = Sower(admin, schema, side, ENCRYPTION_KEY).sow()
-        sown[f"public of {side.slug}"] = Sower(admin, "public", side, ENCRYPTION_KEY).sow(
-            leave=frozenset({"organizations"})
-        )
+        sown[schema] = Sower(admin, schema, side, ENCRYPTION_KEY).sow(leave=_filled(admin, schema))
+        sown[f"public of {side.slug}"] = Sower(admin, "public", side, ENCRYPTION_KEY).sow(leave=SHARED_AND_FILLED)
         _webhook(admin, side)
     Store.take(admin, schemas(sides))
     return World(*sides, sown)
@@ -156,6 +157,10 @@ def build(admin: psycopg.Connection[Any], database_url: str, registry: Registry,
 def schemas(sides: tuple[Side, ...]) -> list[str]:
     """The schemas that hold business data."""
     return ["public", *(tenant_schema(side.slug) for side in sides)]
+
+
+def _filled(admin: psycopg.Connection[Any], schema: str) -> frozenset[str]:
+    return frozenset(name for (_, name), sum_ in Store.open(admin, [schema]).before.items() if sum_ != "empty")
 
 
 def _connect(admin: psycopg.Connection[Any], side: Side) -> None:
@@ -192,6 +197,7 @@ def _webhook(admin: psycopg.Connection[Any], side: Side) -> None:
     body = {"id": int(side.number), "admin_graphql_api_id": f"gid://shopify/Order/{side.number}"}
     admin.execute(
         f"UPDATE {tenant_schema(side.slug)}.webhook_events SET shop = %s, topic = 'orders/updated', payload = %s,"  # noqa: S608
-        " external_id = %s, idempotency_key = %s, skip_reason = NULL, lease_owner = NULL WHERE id = %s",
+        " external_id = %s, idempotency_key = %s, hmac_verified = true, skip_reason = NULL, lease_owner = NULL"
+        " WHERE id = %s",
         (shop_of(side), Jsonb(body), side.number, f"shopify:orders/updated:{side.number}", side.uuid),
     )

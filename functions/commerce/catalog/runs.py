@@ -196,7 +196,12 @@ def last_of(session: Session, kind: Kind) -> Last:
 def find(ctx: JobContext, id: UUID, kind: Kind) -> Run:
     """The run of a message. Raises Permanent SYNC_RUN_NOT_FOUND."""
     with ctx.tenant_session(read_only=True) as session:
-        row = session.one(FIND, {"id": id, "kind": kind})
+        return find_in(session, id, kind)
+
+
+def find_in(session: Session, id: UUID, kind: Kind) -> Run:
+    """The same within an open transaction."""
+    row = session.one(FIND, {"id": id, "kind": kind})
     if row is None:
         raise Permanent("SYNC_RUN_NOT_FOUND", "the tenant has no such run")
     return Run(**row)
@@ -331,3 +336,18 @@ def refuse_deletion(ctx: JobContext, run: Run, *, candidates: int, live: int) ->
 
 def _columns(run: Run) -> dict[str, Any]:
     return {each.name: getattr(run, each.name) for each in fields(run)}
+
+
+def record(
+    session: Session, id: UUID, kind: Kind, ids: int, figures: Mapping[str, int], started_at: str, *, now: datetime
+) -> None:
+    """Leave a row of a long list that has been worked off."""
+    values = {**figures, "id": id, "kind": kind, "filter": Jsonb({"ids": ids}), "started_at": started_at, "now": now}
+    session.execute(RECORD, {**values, "requested_by": "app"})
+
+
+def going(session: Session, kind: Kind, *, now: datetime) -> Run | None:
+    """The open run of a kind, if somebody still works on it."""
+    row = session.one(FIND_OPEN, {"kind": kind})
+    run = Run(**row) if row else None
+    return run if run is not None and run.progress_at >= now - RUN_STALE_AFTER else None

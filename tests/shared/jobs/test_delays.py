@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from shared.jobs import Deferred, JobContext, RateLimited, Transient
+from shared.jobs.registry import Registry
 from shared.jobs.testing import START, Bench
 from tests import toys as toy_jobs
-from tests.conftest import Rows
+from tests.conftest import MakeBench, Rows
 from tests.toys import ToyAsked, ToyDone, ToySeen
 
 DAY_S = 24 * 3600
@@ -156,6 +157,20 @@ def test_delay_that_cannot_be_is_refused(
 
     assert isinstance(done.error, ValueError)
     assert says in str(done.error)
+
+
+def test_listener_of_another_category_gets_the_delayed_event_too(
+    make_bench: MakeBench, acts: Acts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A function loads the jobs of its own category; who listens elsewhere it must look up."""
+    monkeypatch.setattr("shared.jobs.registry.load_registry", lambda: toy_jobs.REGISTRY)
+    own = make_bench(Registry({"toy-play": toy_jobs.play}, partial=True))
+    acts(soon=lambda ctx, payload: ctx.emit(ToySeen(n=1), delay_s=60))
+    own.send("toy-play", {"tenantId": "acme", "act": "soon"})
+
+    own.pump("toys")
+
+    assert len(own.queues.queues["other-toys"]) == 2
 
 
 # The relay.

@@ -1,0 +1,48 @@
+"""Statistics of experiments, in plain Python: nothing but the standard library is needed at run time."""
+
+from shared.stats.comparisons import (
+    ChiSquare,
+    Comparison,
+    RatioSums,
+    Sequential,
+    Stratum,
+    Sums,
+    by_variance,
+    goodness_of_fit,
+    holm,
+    homogeneity,
+    lift_of,
+    ratios,
+    sequential,
+    stratified,
+    two_proportions,
+    units_for_mean,
+    units_for_rate,
+    welch,
+)
+from shared.stats.posteriors import Posterior, best_of, beta_posterior, normal_posterior
+
+__all__ = [
+    "ChiSquare",
+    "Comparison",
+    "Posterior",
+    "RatioSums",
+    "Sequential",
+    "Stratum",
+    "Sums",
+    "best_of",
+    "beta_posterior",
+    "by_variance",
+    "goodness_of_fit",
+    "holm",
+    "homogeneity",
+    "lift_of",
+    "normal_posterior",
+    "ratios",
+    "sequential",
+    "stratified",
+    "two_proportions",
+    "units_for_mean",
+    "units_for_rate",
+    "welch",
+]
