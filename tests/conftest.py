@@ -17,6 +17,7 @@ from psycopg.rows import dict_row
 from shared.crypto import encrypt_platform
 from shared.db.migrations import ensure_login_role, migrate, provision_tenant
 from shared.db.names import tenant_schema
+from shared.fakes.resend import ResendFake
 from shared.fakes.shopify import ShopifyFake
 from shared.fakes.slack import SlackFake
 from shared.fakes.vendor_files import shopify_schema
@@ -31,6 +32,7 @@ LOGIN_PASSWORD = "cgk-jobs-test"
 SHOP = "acme.myshopify.com"
 SHOP_TOKEN = "shpat_test_acme"
 SLACK_TOKEN = "xoxb-test-acme"
+RESEND_KEY = "re_test_acme"
 
 
 def shared_material(relative: str) -> Path:
@@ -191,6 +193,24 @@ def slack(tenant: Tenant, rows: Rows, clock: ManualClock) -> Iterator[SlackFake]
 
 
 @pytest.fixture
+def resend(tenant: Tenant, rows: Rows, clock: ManualClock) -> Iterator[ResendFake]:
+    """The Resend fake; the tenant acme sends from acme.test.
+
+    Requests are held against Resend's own contract where it is beside the checkout, else against the fake's rules.
+    """
+    contract = ROOT.parent / "shared" / "contracts" / "resend" / "resend.trim.json"
+    with ResendFake.start(contract=contract if contract.exists() else None, now=clock.now) as fake:
+        fake.team(RESEND_KEY, tenant.slug, domains=["acme.test"])
+        rows.execute(
+            "INSERT INTO tenant_resend_config (tenant_id, api_key_encrypted, default_from_email, verified_domains)"
+            " VALUES (%s, %s, 'hello@acme.test', '[\"acme.test\"]')",
+            (tenant.slug, encrypt_platform(RESEND_KEY, ENCRYPTION_KEY)),
+        )
+        yield fake
+        assert fake.problems() == []
+
+
+@pytest.fixture
 def clock() -> ManualClock:
     return ManualClock()
 
@@ -221,12 +241,14 @@ def make_bench(database_url: str, clock: ManualClock) -> Iterator[MakeBench]:
 
 @pytest.fixture
 def bench(make_bench: MakeBench, registry: Registry, request: pytest.FixtureRequest) -> Bench:
-    """The bench over all declared jobs; with the Shopify fake's address when the test uses it."""
+    """The bench over all declared jobs; with the addresses of the fakes that the test uses."""
     settings: dict[str, str] = {}
     if "shopify" in request.fixturenames:
         settings["SHOPIFY_BASE_URL"] = request.getfixturevalue("shopify").base_url
     if "slack" in request.fixturenames:
         settings["SLACK_BASE_URL"] = request.getfixturevalue("slack").base_url
+    if "resend" in request.fixturenames:
+        settings["RESEND_BASE_URL"] = request.getfixturevalue("resend").base_url
     return make_bench(registry, **settings)
 
 

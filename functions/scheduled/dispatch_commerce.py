@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shared.events.ab_tests import AbScheduleCheck
 from shared.events.catalog import CollectionSync
 from shared.jobs import Cron, dispatch
 from shared.jobs.queues import CRON_DISPATCH
@@ -24,4 +25,23 @@ collection_sync = dispatch(
     queue=CRON_DISPATCH,
     emits={CollectionSync: lambda tick: CollectionSync(full_sync=True, source="schedule")},
     summary="Copy the collections of every connected shop each night.",
+)
+
+# -- A/B tests ---------------------------------------------------------------------------------------------------------
+
+AB_SCHEDULE_DUE = """
+SELECT 1
+FROM ab_tests t
+LEFT JOIN ab_test_state s ON s.test_id = t.id
+WHERE s.test_id IS NULL OR s.last_status IS DISTINCT FROM t.status OR t.status IN ('running', 'paused')
+   OR (t.status = 'draft' AND t.auto_start AND COALESCE(t.scheduled_start_at, t.start_date) <= :now::timestamptz)
+LIMIT 1
+"""
+
+ab_test_scheduler = dispatch(
+    "ab-test-scheduler-scheduled",
+    cron=Cron("*/5 * * * *", zone="UTC", due=AB_SCHEDULE_DUE),
+    queue=CRON_DISPATCH,
+    emits={AbScheduleCheck: lambda tick: AbScheduleCheck(slot=tick.scheduled_at)},
+    summary="Start and end the tests of every tenant that has something to look at.",
 )

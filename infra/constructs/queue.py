@@ -48,3 +48,4 @@ class JobQueue(Construct):
             binding.name,
             "queue",
         )
+        local_engine.acknowledge(self.queue, deployment)

@@ -8,21 +8,19 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from shared.crypto import PBKDF2_ROUNDS, Keyring, decrypt_platform, encrypt_platform
-from shared.db.connections import connect
-
 from scripts.benchmarks.lab import KEY, Lab
 from scripts.benchmarks.results import Result, in_turns, ratio
+from shared.crypto import PBKDF2_ROUNDS, Keyring, decrypt_platform, encrypt_platform
+from shared.db.connections import connect
 
 ROUNDS = 9
 SEALS = 300
 BODY = b"x" * 1024
 DERIVATIONS = 3
 ACQUIRES = 200
-TOUCH = "-- bench: one bare upsert of an unlogged row"
 MAKE = "CREATE UNLOGGED TABLE public.bench_touch (id int PRIMARY KEY, at timestamptz)"
-BARE = f"""
-{TOUCH}
+BARE = """
+-- bench: one bare upsert of an unlogged row
 INSERT INTO public.bench_touch VALUES (1, now()) ON CONFLICT (id) DO UPDATE SET at = now()
 """
 

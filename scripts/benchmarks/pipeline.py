@@ -5,11 +5,10 @@ from __future__ import annotations
 import statistics
 import time
 
-from shared.db.connections import connect
-
 from scripts.benchmarks.lab import Lab
 from scripts.benchmarks.results import Goal, Result, in_turns, ratio
 from scripts.benchmarks.toys import Worker
+from shared.db.connections import connect
 
 ROUNDS = 15
 PER_ROUND = 20

@@ -56,7 +56,11 @@ def rivals(lab: Lab) -> list[Result]:
         database=best("rival_celery.py", "sqlalchemy", urls["celery"]),
     )
     worker.close()
-    names = {"procrastinate": "Procrastinate", "memory": "Celery, memory broker", "database": "Celery, PostgreSQL broker"}
+    names = {
+        "procrastinate": "Procrastinate",
+        "memory": "Celery, memory broker",
+        "database": "Celery, PostgreSQL broker",
+    }
     return [_result(found["ours"], found[key], name) for key, name in names.items()]
 
 

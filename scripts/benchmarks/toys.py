@@ -6,13 +6,12 @@ import os
 from datetime import UTC, datetime
 from uuid import uuid4
 
+from scripts.benchmarks.lab import KEY, TENANTS, Lab
 from shared.events import Event, Payload
 from shared.jobs import JobContext, job
 from shared.jobs.queues import Queue
 from shared.jobs.registry import build_registry
 from shared.jobs.testing import Bench, ManualClock
-
-from scripts.benchmarks.lab import KEY, TENANTS, Lab
 
 BENCH = Queue("bench", tenant_cap=50)
 
@@ -53,7 +52,9 @@ class Worker:
         """Send `jobs` messages of two tenants and run them by batches; fails unless each succeeds."""
         for n in range(jobs):
             self._sent += 1
-            self.bench.send("bench-nothing", {"tenantId": TENANTS[n % 2], "n": self._sent}, key=f"{self._life}-{self._sent}")
+            self.bench.send(
+                "bench-nothing", {"tenantId": TENANTS[n % 2], "n": self._sent}, key=f"{self._life}-{self._sent}"
+            )
         done = 0
         while done < jobs:
             ended = self.bench.pump(BENCH.name, most=batch)

@@ -53,7 +53,8 @@ def _run(held: ExitStack, options: argparse.Namespace) -> int:
         print(f"Ended the engine that an earlier start left behind (process {ended}).")
     key = encryption_key()
     shops = fakes.start_shopify(held)
-    settings = {"SHOPIFY_BASE_URL": shops.base_url}
+    slack, resend = fakes.start_slack(held, tenants.SLACK_TOKEN), fakes.start_resend(held, tenants.RESEND_KEY)
+    settings = {"SHOPIFY_BASE_URL": shops.base_url, "SLACK_BASE_URL": slack, "RESEND_BASE_URL": resend}
     up = platform.start(
         held, settings=settings, encryption_key=key, prepare=lambda database: tenants.prepare(database, key)
     )
@@ -64,9 +65,15 @@ def _run(held: ExitStack, options: argparse.Namespace) -> int:
     print(f"Database  {up.database.admin_url}")
     print(f"Engine    {up.engine.endpoint}  (log: {_short(up.engine.log)})")
     print(f"Shopify   {shops.base_url}  (log: {_short(shops.log)})")
+    print(f"Slack     {slack}/_fake/messages")
+    print(f"Mail      {resend}/")
     print(f"Deployed  {', '.join(up.stacks)}")
     story = Story(
-        up, shops, Console(highlight=False), chaos.Killer(up.engine.endpoint, 3).maybe if options.chaos else _nothing
+        up,
+        shops,
+        slack,
+        Console(highlight=False),
+        chaos.Killer(up.engine.endpoint, 3).maybe if options.chaos else _nothing,
     )
     well = story.tell()
     print("All is well." if well else "Something is wrong: see above, `cgk-jobs runs` and `cgk-jobs dlq list`.")

@@ -12,7 +12,7 @@ import urllib.request
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from scripts.local import DEV, ROOT, LocalError
 
@@ -44,17 +44,40 @@ def start_shopify(held: ExitStack, folder: Path = DEV / "shopify") -> Shops:
     except VendorFileError as error:
         raise LocalError(str(error)) from error
     folder.mkdir(parents=True, exist_ok=True)
-    port, log = _free_port(), folder / "fake.log"
-    command = [sys.executable, "-m", "shared.fakes.shopify", "--port", str(port), "--state-dir", str(folder)]
-    command += ["--cdnow", str(purchases), "--schema", str(schema)]
+    options = ["--state-dir", str(folder), "--cdnow", str(purchases), "--schema", str(schema)]
     # A shop of the plan 'plus': the demo is about the jobs, not about waiting for a small shop's points.
-    command += ["--maximum-available", "20000", "--restore-rate", "1000"]
+    options += ["--maximum-available", "20000", "--restore-rate", "1000"]
+    url, log = _start(held, "shopify", options, folder)
+    return Shops(url, log, purchases)
+
+
+def start_slack(held: ExitStack, token: str) -> str:
+    """Start the Slack fake with one workspace that knows `token`; its address."""
+    return _start(held, "slack", ["--token", token], DEV / "slack")[0]
+
+
+def start_resend(held: ExitStack, key: str) -> str:
+    """Start the Resend fake, whose outbox can be read in a browser at its address."""
+    return _start(held, "resend", ["--key", key], DEV / "resend")[0]
+
+
+def posted(slack_url: str) -> list[dict[str, Any]]:
+    """What was posted to the Slack fake, oldest first."""
+    with urllib.request.urlopen(f"{slack_url}/_fake/messages", timeout=10) as answer:
+        found = json.load(answer)
+    return list(found["messages"])
+
+
+def _start(held: ExitStack, vendor: str, options: list[str], folder: Path) -> tuple[str, Path]:
+    """Start `python -m shared.fakes.<vendor>`; its address and its log. Raises LocalError when it does not answer."""
+    folder.mkdir(parents=True, exist_ok=True)
+    port, log = _free_port(), folder / "fake.log"
     output = held.enter_context(log.open("ab"))
-    process = _spawn(command, output)
+    process = _spawn([sys.executable, "-m", f"shared.fakes.{vendor}", "--port", str(port), *options], output)
     held.callback(_end, process)
-    shops = Shops(f"http://127.0.0.1:{port}", log, purchases)
-    _await(shops, process)
-    return shops
+    url = f"http://127.0.0.1:{port}"
+    _await(vendor, url, log, process)
+    return url, log
 
 
 def _spawn(command: list[str], output: IO[bytes]) -> subprocess.Popen[bytes]:
@@ -62,15 +85,15 @@ def _spawn(command: list[str], output: IO[bytes]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=output, start_new_session=True)
 
 
-def _await(shops: Shops, process: subprocess.Popen[bytes]) -> None:
+def _await(vendor: str, url: str, log: Path, process: subprocess.Popen[bytes]) -> None:
     end = time.monotonic() + START_S
     while time.monotonic() < end and process.poll() is None:
         try:
-            with urllib.request.urlopen(f"{shops.base_url}/_fake/health", timeout=2):
+            with urllib.request.urlopen(f"{url}/_fake/health", timeout=2):
                 return
         except (urllib.error.URLError, OSError):
             time.sleep(0.05)
-    raise LocalError(f"the Shopify fake did not start; its log is {shops.log}")
+    raise LocalError(f"the {vendor} fake did not start; its log is {log}")
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

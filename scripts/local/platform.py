@@ -31,7 +31,8 @@ def start(
 ) -> Platform:
     """Start or join the database, start the engine, deploy the app to it. `held` ends what was started, in reverse.
 
-    `settings`: <VENDOR>_BASE_URL of the fakes. `prepare`: called with the database before anything uses it. Raises LocalError with the sentence for the terminal.
+    `settings`: <VENDOR>_BASE_URL of the fakes. `prepare`: called with the database before anything uses it. Raises
+    LocalError with the sentence for the terminal.
     """
     database = postgres.obtain()
     held.callback(database.stop)

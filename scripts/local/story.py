@@ -14,12 +14,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from scripts.local import deploy
+from scripts.local import deploy, fakes
 from scripts.local.fakes import Shops
 from scripts.local.platform import Platform
 from scripts.local.tenants import BACKFILL, SHOPS, TRICKLE
 from shared.db.connections import connect
 from shared.db.names import tenant_schema
+from shared.events.alerts import AlertCritical
 from shared.events.orders import OrderSyncBatch
 from shared.events.webhooks import WebhookReceived
 from shared.jobs.aws import EventBridgeBus, SqsQueues
@@ -53,10 +54,13 @@ SELECT c.promo_code AS creator, count(*) AS orders, sum(c.net_sales_cents)::bigi
        sum(c.commission_cents)::bigint AS commission
 FROM commissions c GROUP BY c.promo_code ORDER BY commission DESC
 """
+ALERT_TITLE = "Demo: the shop answers slowly"
+ALERTED = "SELECT count(*) AS n FROM jobs.runs WHERE job = 'alert-critical' AND ended_at IS NOT NULL"
 CRON = "commerce-order-reconciliation-scheduled"
-FANNED_OUT = f"""
+FANNED_OUT = """
 SELECT t.tenants, t.due, t.sent, t.failed, to_char(t.tick_at, 'HH24:MI') AS tick
-FROM jobs.ticks t WHERE t.job = '{CRON}' AND t.state = 'done' ORDER BY t.tick_at DESC LIMIT 1
+FROM jobs.ticks t WHERE t.job = 'commerce-order-reconciliation-scheduled' AND t.state = 'done'
+ORDER BY t.tick_at DESC LIMIT 1
 """
 LEDGER = (
     "SELECT tenant, job, state, count(*) AS n FROM jobs.runs GROUP BY tenant, job, state ORDER BY tenant, job, state"
@@ -71,6 +75,7 @@ class Story:
 
     up: Platform
     shops: Shops
+    slack_url: str
     console: Console
     after_step: Callable[[], None] = lambda: None
     checks: list[tuple[str, bool]] = field(default_factory=list)
@@ -99,6 +104,7 @@ class Story:
         figures = self._figures()
         again = self._backfill("app", vendor[SHOPS[BACKFILL]][0], trickle=False)
         self._tick()
+        self._alert()
         untouched = figures == self._figures() and again["stored"] == 0
         self._check(
             f"second backfill looked at {again['checked']:,} orders and changed nothing",
@@ -209,6 +215,17 @@ class Story:
             time.sleep(0.25)
         self._settle_down()
 
+    def _alert(self) -> None:
+        """One problem reported three times: one record, one message to the people in charge."""
+        alert = {"title": ALERT_TITLE, "message": "Orders come in slowly.", "source": "demo", "dedupeKey": "demo-alert"}
+        for _ in range(3):
+            self.publisher.publish(AlertCritical.model_validate_json(_json(alert)), BACKFILL)
+        end = time.monotonic() + PATIENCE_S
+        while self._one(ALERTED) < 3 and time.monotonic() < end:
+            self.after_step()
+            time.sleep(0.25)
+        self._settle_down()
+
     def _derived(self) -> None:
         """What other jobs made of the orders: credits, commissions, the cron's fan-out."""
         for slug in SHOPS:
@@ -221,6 +238,8 @@ class Story:
                 orders, sales, commission = row["orders"], _dollars(row["sales"]), _dollars(row["commission"])
                 table.add_row(slug, row["creator"], f"{orders:,}", sales, commission)
         self.console.print(table)
+        told = [message for message in fakes.posted(self.slack_url) if ALERT_TITLE in str(message)]
+        self._check(f"alert {ALERT_TITLE!r}, raised three times, told once in Slack", len(told) == 1)
         for row in self._rows(FANNED_OUT, None):
             what = f"cron {CRON}, tick of {row['tick']}: {row['due']} of {row['tenants']} tenants due"
             self._check(f"{what}, {row['sent']} messages sent", row["failed"] == 0 and row["sent"] == row["due"])

@@ -7,12 +7,11 @@ from uuid import UUID
 
 import psycopg
 
+from scripts.local.postgres import JOBS_ROLE, Database
 from shared.crypto import encrypt_platform
 from shared.db.connections import connect
 from shared.db.migrations import ensure_login_role, migrate, provision_tenant
 from shared.db.names import tenant_schema
-
-from scripts.local.postgres import JOBS_ROLE, Database
 
 BACKFILL = "demo_one"
 """Imports the whole purchase log."""
@@ -26,6 +25,16 @@ INSERT INTO shopify_connections
     (tenant_id, shop, access_token_encrypted, scopes, store_currency, store_timezone, status)
 SELECT %(tenant)s, %(shop)s, %(token)s, %(scopes)s, 'USD', 'UTC', 'active'
 WHERE NOT EXISTS (SELECT FROM shopify_connections WHERE shop = %(shop)s)
+"""
+SLACK_TOKEN = "xoxb-fake"
+RESEND_KEY = "re_fake"
+WORKSPACE = """
+WITH workspace AS (
+    INSERT INTO tenant_slack_workspaces (tenant_id, workspace_id, workspace_name, bot_token_encrypted, bot_scopes)
+    VALUES (%(tenant)s, 'T00000000', 'Demo', %(token)s, '{chat:write}') ON CONFLICT (tenant_id) DO NOTHING
+)
+INSERT INTO tenant_slack_channel_mappings (tenant_id, notification_type, channel_id, channel_name)
+VALUES (%(tenant)s, 'system.alert', 'C00000001', 'alerts') ON CONFLICT DO NOTHING
 """
 CREATORS = """
 INSERT INTO creators (id, email, first_name, last_name, status, referral_code)
@@ -67,4 +76,5 @@ def _connect(admin: psycopg.Connection[Any], slug: str, organization: UUID, encr
                 "scopes": SCOPES,
             },
         )
+        admin.execute(WORKSPACE, {"tenant": organization, "token": encrypt_platform(SLACK_TOKEN, encryption_key)})
         admin.execute(CREATORS, {"codes": list(CREATOR_CODES)})

@@ -10,8 +10,8 @@ Other modules only emit alert.* events; the jobs of module alerts call these.
 
 from shared.alerts.delivery import deliver
 from shared.alerts.handling import Handled, handle
-from shared.alerts.mail import Mail, MailOutcome, no_mail
+from shared.alerts.mail import Mail, MailOutcome, service_mail
 from shared.alerts.problem import Problem
 from shared.alerts.raising import Raised, raise_alert
 
-__all__ = ["Handled", "Mail", "MailOutcome", "Problem", "Raised", "deliver", "handle", "no_mail", "raise_alert"]
+__all__ = ["Handled", "Mail", "MailOutcome", "Problem", "Raised", "deliver", "handle", "raise_alert", "service_mail"]

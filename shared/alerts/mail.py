@@ -1,8 +1,9 @@
-"""The mail channel of alerts, as small as they need it.
+"""The mail channel of alerts, as small as they need it, and the platform's mail service behind it.
 
-The platform's mail service keeps the intent, renders template and sends; alerts ask it by this interface. Until an
-installation has one, `no_mail` stands in its place: every mail is skipped as `not_configured`, the row in
-alert_deliveries says so, and a critical alert that reaches nobody else ends in the dead-letter queue.
+The service keeps the intent, renders the template and sends, once per key. The platform itself (tenant `system`) has no
+Resend account of its own: its mails, and those of a tenant that has not set up its own, are skipped as
+`not_configured`, the row in alert_deliveries says so, and a critical alert that reaches nobody else ends in the
+dead-letter queue.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from shared.jobs.context import JobContext
+from shared.mail import RecipientType, mail
 
 NOTICE = "alert_notice"
 RECOVERED = "alert_recovered"
@@ -40,13 +42,13 @@ class Mail(Protocol):
         dedupe_key: str,
         category: str,
         *,
-        recipient_type: str,
+        recipient_type: RecipientType,
         recipient_id: str | None,
         mandatory: bool,
     ) -> MailOutcome: ...
 
 
-def no_mail(
+def service_mail(
     ctx: JobContext,
     template_key: str,
     to: str,
@@ -54,9 +56,25 @@ def no_mail(
     dedupe_key: str,
     category: str,
     *,
-    recipient_type: str,
+    recipient_type: RecipientType,
     recipient_id: str | None,
     mandatory: bool,
 ) -> MailOutcome:
-    """This installation has no mail service."""
-    return MailOutcome("not_configured")
+    """Send over the mail service, which raises no alarms of its own here: no alert about an alert.
+
+    A mail that was skipped before is skipped again, with its first reason; the service calls it a duplicate.
+    """
+    outcome = mail(
+        ctx,
+        template_key,
+        to,
+        variables,
+        dedupe_key,
+        category,
+        recipient_type=recipient_type,
+        recipient_id=recipient_id,
+        mandatory=mandatory,
+        alerts=False,
+    )
+    never_sent = outcome.status == "duplicate" and outcome.provider_id is None
+    return MailOutcome("skipped" if never_sent else outcome.status, outcome.message_id, outcome.reason)

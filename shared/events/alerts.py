@@ -6,6 +6,7 @@ decided by the listener, a present one can only raise its verdict.
 
 from __future__ import annotations
 
+from decimal import Decimal
 from ipaddress import ip_address
 from typing import Annotated, Any, Literal, Self
 
@@ -115,3 +116,25 @@ class AlertCritical(Alert, name="alert.critical", from_apps=True):
     notify_emails: Annotated[list[str], Field(max_length=20)] | None = None
     notify_phones: Annotated[list[str], Field(max_length=20)] | None = None
     """E.164."""
+
+
+class AlertUnusualActivity(Alert, name="alert.unusualActivity", from_apps=True):
+    """A business figure has left its usual range: measured (metric and values), or told (title and message)."""
+
+    activity_type: Literal[
+        "high_order_volume", "high_refund_rate", "unusual_traffic", "mass_unsubscribe", "bulk_data_access", "other"
+    ] = "other"
+    metric: str | None = None
+    current_value: Decimal | None = None
+    normal_value: Decimal | None = None
+    percentage_change: Decimal | None = None
+    """Recomputed by the listener."""
+    time_window: str | None = None
+    """Such as 1h or 24h."""
+
+    @model_validator(mode="after")
+    def _is_measured_or_told(self) -> Self:
+        measured = None not in (self.metric, self.current_value, self.normal_value)
+        if not measured and None in (self.title, self.message):
+            raise ValueError("metric, currentValue and normalValue, or title and message, are required")
+        return self

@@ -39,6 +39,7 @@ ANSWER_BYTES = 4096
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolve = Callable[[str, int], list[str]]
 
+
 @dataclass(frozen=True, slots=True)
 class Target:
     """A checked target: where to connect, and the name that it goes by."""

@@ -6,7 +6,7 @@ the connections become lines of their own. Every text validates against the publ
 
 from __future__ import annotations
 
-import json
+from datetime import UTC, datetime
 
 PAGE_INFO = "pageInfo { hasNextPage endCursor }"
 
@@ -172,16 +172,15 @@ BULK_START = """mutation bulkStart($query: String!) {
 }"""
 
 
-def changed_since(text: str) -> str:
-    """The search for objects that changed at or after an ISO instant."""
-    return f"updated_at:>={quoted(text)}"
+def changed_since(at: datetime) -> str:
+    """The search for objects that changed at or after an instant; whole seconds, rounded down."""
+    return f"updated_at:>='{_instant(at)}'"
 
 
-def created_since(text: str) -> str:
-    """The search for objects that were made at or after an ISO instant."""
-    return f"created_at:>={quoted(text)}"
+def created_since(at: datetime) -> str:
+    """The search for objects that were made at or after an instant; whole seconds, rounded down."""
+    return f"created_at:>='{_instant(at)}'"
 
 
-def quoted(text: str) -> str:
-    """A value of the search syntax."""
-    return "'" + json.dumps(text)[1:-1].replace("'", "\\'") + "'"
+def _instant(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"

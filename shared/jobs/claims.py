@@ -16,10 +16,11 @@ from uuid import UUID
 
 import psycopg
 from psycopg.rows import dict_row
+from pydantic_core import to_json
 
 from shared.jobs.failures import hand_back_delay
 from shared.jobs.messages import Acknowledge, Admitted, Dead, Defer, Refused, Run
-from shared.jobs.payloads import SealedPayload
+from shared.jobs.payloads import SealedPayload, bytea
 from shared.jobs.slots import Slot
 from shared.jobs.uuids import uuid7
 
@@ -32,100 +33,11 @@ BUSY_S = 2.0
 
 CLAIM = """
 -- jobs: claim a batch of messages, one row per (job, tenant, key)
-WITH input AS (
-    SELECT * FROM unnest(
-        %(job)s::text[], %(tenant)s::text[], %(key)s::text[], %(run_id)s::uuid[], %(hash)s::bytea[],
-        %(explicit)s::boolean[], %(message_id)s::text[], %(leg_run)s::uuid[], %(leg_seq)s::int[],
-        %(lease_until)s::timestamptz[], %(event)s::text[], %(correlation)s::text[], %(causation)s::text[],
-        %(source)s::text[], %(sent_at)s::timestamptz[], %(hops)s::int[], %(body)s::bytea[], %(blob)s::text[],
-        %(queue)s::text[], %(queue_cap)s::int[], %(job_cap)s::int[]
-    ) WITH ORDINALITY AS i (
-        job, tenant, key, run_id, hash, explicit, message_id, leg_run, leg_seq, lease_until, event, correlation,
-        causation, source, sent_at, hops, body, blob, queue, queue_cap, job_cap, ord)
-), before AS (
-    SELECT c.* FROM jobs.claims c JOIN input i ON c.job = i.job AND c.tenant = i.tenant AND c.key = i.key
-), open AS (
-    SELECT i.* FROM input i LEFT JOIN before b ON b.job = i.job AND b.tenant = i.tenant AND b.key = i.key
-    WHERE CASE
-        WHEN b.job IS NULL THEN i.leg_run IS NULL
-        WHEN i.explicit AND b.explicit_key AND b.payload_hash <> i.hash THEN false
-        WHEN i.leg_run IS NOT NULL AND (b.run_id <> i.leg_run OR b.seq <> i.leg_seq) THEN false
-        WHEN i.leg_run IS NULL AND b.seq > 0 AND b.state NOT IN ('dead', 'skipped') THEN false
-        WHEN b.state = 'waiting' THEN b.not_before IS NULL OR b.not_before <= %(soon)s
-        WHEN b.state = 'running' THEN %(take_over)s AND b.lease_until < %(now)s
-        WHEN b.state = 'dead' THEN b.message_id IS DISTINCT FROM i.message_id
-        ELSE b.state IN ('continuing', 'skipped') END
-), wanted AS (
-    SELECT queue AS scope, tenant, queue_cap AS cap FROM open
-    UNION SELECT job, tenant, job_cap FROM open WHERE job_cap IS NOT NULL
-), places AS (
-    SELECT w.scope, w.tenant, f.n FROM wanted w CROSS JOIN LATERAL (
-        SELECT s.n FROM jobs.slots s
-        WHERE s.scope = w.scope AND s.tenant = w.tenant AND s.n <= w.cap
-          AND (s.lease_until IS NULL OR s.lease_until < %(now)s OR s.owner = %(owner)s)
-        ORDER BY s.owner = %(owner)s DESC NULLS LAST, s.n LIMIT 1 FOR UPDATE SKIP LOCKED
-    ) f
-), taken AS (
-    UPDATE jobs.slots s SET owner = %(owner)s, lease_until = %(slot_until)s FROM places p
-    WHERE s.scope = p.scope AND s.tenant = p.tenant AND s.n = p.n
-    RETURNING s.scope, s.tenant, s.n
-), placed AS (
-    SELECT o.* FROM open o
-    WHERE EXISTS (SELECT FROM taken t WHERE t.scope = o.queue AND t.tenant = o.tenant)
-      AND (o.job_cap IS NULL OR EXISTS (SELECT FROM taken t WHERE t.scope = o.job AND t.tenant = o.tenant))
-), claimed AS (
-    INSERT INTO jobs.claims AS c (job, tenant, key, run_id, run_at, state, owner, attempt, seq, lease_until,
-                                  payload_hash, explicit_key, message_id, updated_at)
-    SELECT i.job, i.tenant, i.key, i.run_id, %(now)s, 'running', %(owner)s, 1, COALESCE(i.leg_seq, 0), i.lease_until,
-           i.hash, i.explicit, i.message_id, %(now)s
-    FROM placed i
-    ORDER BY i.job, i.tenant, i.key
-    ON CONFLICT (job, tenant, key) DO UPDATE SET
-        state = 'running', owner = EXCLUDED.owner, lease_until = EXCLUDED.lease_until, code = NULL, ended_at = NULL,
-        attempt = CASE WHEN c.state IN ('waiting', 'running') THEN c.attempt + 1 ELSE 1 END,
-        run_id = CASE WHEN c.state IN ('dead', 'skipped') THEN EXCLUDED.run_id ELSE c.run_id END,
-        run_at = CASE WHEN c.state IN ('dead', 'skipped') THEN EXCLUDED.run_at ELSE c.run_at END,
-        seq = CASE WHEN c.state IN ('dead', 'skipped') THEN 0 ELSE c.seq END,
-        work_ms = CASE WHEN c.state IN ('dead', 'skipped') THEN 0 ELSE c.work_ms END,
-        cursor = CASE WHEN c.state IN ('dead', 'skipped') THEN NULL ELSE c.cursor END,
-        payload_hash = EXCLUDED.payload_hash, message_id = EXCLUDED.message_id, not_before = NULL,
-        updated_at = EXCLUDED.updated_at
-    WHERE CASE c.state
-        WHEN 'waiting' THEN c.not_before IS NULL OR c.not_before <= %(soon)s
-        WHEN 'continuing' THEN c.seq = EXCLUDED.seq
-        WHEN 'running' THEN %(take_over)s AND c.lease_until < %(now)s
-        WHEN 'dead' THEN c.message_id IS DISTINCT FROM EXCLUDED.message_id
-        WHEN 'skipped' THEN true
-        ELSE false END
-    RETURNING c.job, c.tenant, c.key, c.run_id, c.run_at, c.attempt, c.seq, c.cursor, c.work_ms
-), fresh AS (
-    SELECT i.*, c.run_at FROM claimed c JOIN input i ON i.run_id = c.run_id
-), new_runs AS (
-    INSERT INTO jobs.runs (run_id, run_at, job, tenant, key, event, state, attempt, seq, correlation_id, causation_id,
-                           message_id, source, sent_at, started_at, hops)
-    SELECT run_id, run_at, job, tenant, key, event, 'running', 1, 0, correlation, causation, message_id, source,
-           sent_at, %(now)s, hops
-    FROM fresh
-), old_runs AS (
-    UPDATE jobs.runs r SET state = 'running', attempt = c.attempt, seq = c.seq, started_at = %(now)s, next_at = NULL
-    FROM claimed c
-    WHERE r.run_id = c.run_id AND r.run_at = c.run_at AND NOT EXISTS (SELECT FROM fresh f WHERE f.run_id = c.run_id)
-), new_payloads AS (
-    INSERT INTO jobs.payloads (run_id, expires_on, body, blob_key)
-    SELECT run_id, (%(now)s AT TIME ZONE 'UTC')::date + %(keep_days)s, body, blob FROM fresh
-)
-SELECT i.ord, c.run_id, c.run_at, c.attempt, c.seq, c.cursor, c.work_ms, c.job IS NOT NULL AS claimed,
-       b.state, b.lease_until, b.not_before, b.seq AS known_seq, b.run_id AS known_run,
-       (i.explicit AND b.explicit_key AND b.payload_hash <> i.hash) AS reused,
-       o.ord IS NOT NULL AND p.ord IS NULL AS no_slot,
-       (SELECT jsonb_agg(jsonb_build_array(scope, tenant, n)) FROM taken) AS slots
-FROM input i
-LEFT JOIN open o ON o.ord = i.ord
-LEFT JOIN placed p ON p.ord = i.ord
-LEFT JOIN claimed c ON c.job = i.job AND c.tenant = i.tenant AND c.key = i.key
-LEFT JOIN before b ON b.job = i.job AND b.tenant = i.tenant AND b.key = i.key
-ORDER BY i.ord
+SELECT * FROM jobs.claim(
+    %(items)s::jsonb, me => %(owner)s, at => %(now)s, soon => %(soon)s, until => %(lease_until)s,
+    take_over => %(take_over)s, keep_days => %(keep_days)s)
 """
+"""The statement itself is in shared/db/schema/jobs/50_deliveries.sql."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +70,17 @@ def claim(
     """
     if not admitted:
         return Claimed([], [], [], [])
-    parameters = _parameters(admitted, owner=owner, now=now, lease_until=lease_until, take_over=take_over)
+    parameters = {
+        "items": _document(admitted),
+        "owner": owner,
+        "now": now,
+        "soon": now + timedelta(seconds=EARLY_S),
+        "lease_until": lease_until,
+        "take_over": take_over,
+        "keep_days": keep_days,
+    }
     with conn.cursor(row_factory=dict_row) as cursor:
-        rows = cursor.execute(CLAIM, parameters | {"keep_days": keep_days}).fetchall()
+        rows = cursor.execute(CLAIM, parameters).fetchall()
     found = Claimed([], [], [], [Slot(*place) for place in rows[0]["slots"] or []])
     for (item, _), row in zip(admitted, rows, strict=True):
         record = item.message.record
@@ -188,43 +108,35 @@ def wanted_slots(admitted: Sequence[Admitted]) -> set[tuple[str, str, int]]:
     return wanted
 
 
-def _parameters(
-    admitted: Sequence[tuple[Admitted, SealedPayload]],
-    *,
-    owner: UUID,
-    now: datetime,
-    lease_until: datetime,
-    take_over: bool,
-) -> dict[str, Any]:
-    items = [item for item, _ in admitted]
-    messages = [item.message for item in items]
+def _document(admitted: Sequence[tuple[Admitted, SealedPayload]]) -> str:
+    """The messages as the statement reads them: one JSON array."""
+    return to_json([_item(n, item, sealed) for n, (item, sealed) in enumerate(admitted)]).decode()
+
+
+def _item(n: int, item: Admitted, sealed: SealedPayload) -> dict[str, Any]:
+    message = item.message
     return {
-        "job": [m.job.id for m in messages],
-        "tenant": [item.tenant.slug for item in items],
-        "key": [item.key for item in items],
-        "run_id": [uuid7() for _ in items],
-        "hash": [item.payload_hash for item in items],
-        "explicit": [m.explicit_key for m in messages],
-        "message_id": [m.record.message_id for m in messages],
-        "leg_run": [m.leg.run_id if m.leg else None for m in messages],
-        "leg_seq": [m.leg.seq if m.leg else None for m in messages],
-        "lease_until": [lease_until for _ in items],
-        "event": [m.event for m in messages],
-        "correlation": [m.correlation_id for m in messages],
-        "causation": [m.causation_id for m in messages],
-        "source": [m.source for m in messages],
-        "sent_at": [m.sent_at for m in messages],
-        "hops": [m.hops for m in messages],
-        "body": [sealed.body for _, sealed in admitted],
-        "blob": [sealed.blob_key for _, sealed in admitted],
-        "queue": [m.job.queue.name for m in messages],
-        "queue_cap": [m.job.queue.tenant_cap for m in messages],
-        "job_cap": [m.job.tenant_cap for m in messages],
-        "slot_until": lease_until,
-        "owner": owner,
-        "now": now,
-        "soon": now + timedelta(seconds=EARLY_S),
-        "take_over": take_over,
+        "ord": n,
+        "job": message.job.id,
+        "tenant": item.tenant.slug,
+        "key": item.key,
+        "run_id": uuid7(),
+        "hash": bytea(item.payload_hash),
+        "explicit": message.explicit_key,
+        "message_id": message.record.message_id,
+        "leg_run": message.leg.run_id if message.leg else None,
+        "leg_seq": message.leg.seq if message.leg else None,
+        "event": message.event,
+        "correlation": message.correlation_id,
+        "causation": message.causation_id,
+        "source": message.source,
+        "sent_at": message.sent_at,
+        "hops": message.hops,
+        "body": bytea(sealed.body) if sealed.body is not None else None,
+        "blob": sealed.blob_key,
+        "queue": message.job.queue.name,
+        "queue_cap": message.job.queue.tenant_cap,
+        "job_cap": message.job.tenant_cap,
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -32,6 +32,7 @@ from shared.jobs.points import At, nowhere
 from shared.jobs.ports import Alarms, Clock, Metrics, NoStateMachines, StateMachines
 from shared.jobs.registry import Registry
 from shared.jobs.signals import EmfMetrics, SnsAlarms
+from shared.jobs.slots import Slot
 from shared.jobs.timer import timer
 from shared.jobs.workflows import RunWorkflows
 from shared.rate_limiter import Rate, acquire, block
@@ -79,8 +80,9 @@ class Workshop:
     """Called at the points of points.py; only tests give one."""
 
 
-def execute(run: Run, shop: Workshop, remaining_s: Callable[[], float]) -> Outcome:
-    """Takes: a claimed run. Gives: its outcome; with a final session that has committed, `settled` is true.
+def execute(run: Run, shop: Workshop, remaining_s: Callable[[], float], *, free: Iterable[Slot] = ()) -> Outcome:
+    """Takes: a claimed run. Gives: its outcome; with a final session that has committed, `settled` is true, and the
+    places `free` are given back.
 
     Verdicts come from `failures.verdict`; LeaseLost escapes, because then this process has nothing to say any more.
     """
@@ -102,7 +104,7 @@ def execute(run: Run, shop: Workshop, remaining_s: Callable[[], float]) -> Outco
                 returned = run.job(context, run.admitted.payload)
                 shop.at("after-handler")
             ending = context.finish(returned)
-            context.close_final(ending)
+            context.close_final(ending, free)
     except _ContinueFrom as leave:
         ending = context.next_leg(leave.cursor)
     except LeaseLost:
@@ -457,7 +459,7 @@ class RunContext:
     def _hold(self) -> None:
         self.outgoing += tokens.hold(self._shop.connections.get(), self._run, self._shop.keyring, self.now())
 
-    def close_final(self, ending: Succeeded) -> None:
+    def close_final(self, ending: Succeeded, free: Iterable[Slot] = ()) -> None:
         """Commit the final session together with the run's end; without one only a held token is noted."""
         session = self._final
         if session is None:
@@ -470,7 +472,9 @@ class RunContext:
             self._hold()
         self.outgoing += session.outgoing
         outcome = Outcome(self._run, ending, _ms(self._started), tuple(self.outgoing))
-        settled = settlement.settle(conn, [outcome], owner=self._run.owner, keyring=self._shop.keyring, now=self.now())
+        settled = settlement.settle(
+            conn, [outcome], owner=self._run.owner, keyring=self._shop.keyring, now=self.now(), free=free
+        )
         if not settled:
             raise LeaseLost(f"{self.job_id} {self.run_id}")
         self._shop.at("before-commit")

@@ -18,10 +18,12 @@ from uuid import UUID
 
 import psycopg
 from psycopg.rows import dict_row
+from pydantic_core import to_json
 
 from shared.crypto import Keyring
 from shared.jobs.messages import Outgoing
 from shared.jobs.offload import INLINE_MAX, SCHEDULE_MAX, Vault
+from shared.jobs.payloads import bytea
 from shared.jobs.points import At, nowhere
 from shared.jobs.ports import (
     Bus,
@@ -65,25 +67,31 @@ T = TypeVar("T")
 logger = logging.getLogger("cgk.jobs.outbox")
 
 
-def columns(rows: Sequence[Outgoing], keyring: Keyring, now: datetime) -> dict[str, list[Any]]:
-    """The rows as column arrays (o_*) for an unnest; bodies are sealed, as they may hold personal data."""
+def document(rows: Sequence[Outgoing], keyring: Keyring, now: datetime) -> str | None:
+    """The rows as one JSON array, None when there are none; bodies are sealed, as they may hold personal data."""
+    if not rows:
+        return None
+    return to_json([_entry(row, keyring, now) for row in rows]).decode()
+
+
+def _entry(row: Outgoing, keyring: Keyring, now: datetime) -> dict[str, Any]:
     return {
-        "o_run": [row.run_id for row in rows],
-        "o_id": [row.id for row in rows],
-        "o_kind": [row.kind for row in rows],
-        "o_tenant": [row.tenant for row in rows],
-        "o_target": [row.target for row in rows],
-        "o_body": [seal_body(row, keyring) for row in rows],
-        "o_group": [row.group for row in rows],
-        "o_at": [row.deliver_at or (now + timedelta(seconds=row.delay_s) if row.delay_s else None) for row in rows],
-        "o_attributes": [json.dumps(dict(row.attributes)) if row.attributes else None for row in rows],
+        "run_id": row.run_id,
+        "id": row.id,
+        "kind": row.kind,
+        "tenant": row.tenant,
+        "target": row.target,
+        "body": bytea(seal_body(row, keyring)),
+        "group_id": row.group,
+        "deliver_at": row.deliver_at or (now + timedelta(seconds=row.delay_s) if row.delay_s else None),
+        "attributes": dict(row.attributes) or None,
     }
 
 
-UNNEST = """unnest(%(o_run)s::uuid[], %(o_id)s::uuid[], %(o_kind)s::text[], %(o_tenant)s::text[], %(o_target)s::text[],
-            %(o_body)s::bytea[], %(o_group)s::text[], %(o_at)s::timestamptz[], %(o_attributes)s::jsonb[])
-         AS o (run_id, id, kind, tenant, target, body, group_id, deliver_at, attributes)"""
-"""FROM item that turns `columns` back into rows; part of the settling and of the checkpoint statement."""
+ROWS = """jsonb_to_recordset(%(outgoing)s::jsonb) AS o (
+        run_id uuid, id uuid, kind text, tenant text, target text, body bytea, group_id text, deliver_at timestamptz,
+        attributes jsonb)"""
+"""FROM item that turns `document` back into rows; part of the statements of a checkpoint and of a refusal."""
 
 
 def seal_body(row: Outgoing, keyring: Keyring) -> bytes:

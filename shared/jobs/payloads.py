@@ -32,6 +32,11 @@ class SealedPayload:
     blob_key: str | None
 
 
+def bytea(data: bytes) -> str:
+    """Bytes as a JSON document carries them to a column of that type."""
+    return "\\x" + data.hex()
+
+
 def seal_payload(text: str, tenant: str, keyring: Keyring, blobs: Blobs) -> SealedPayload:
     """Seal a message body for the ledger."""
     sealed = keyring.seal(text.encode(), aad=tenant.encode(), purpose=PURPOSE)

@@ -128,15 +128,16 @@ class _Invocation:
         claimed = self._claim(first, lease_s, take_over=False)
         at("after-claim")
         self._refuse([*claimed.refused, *doubled])
-        for run in claimed.runs:
-            self._execute(run)
+        for n, run in enumerate(claimed.runs, start=1):
+            self._execute(run, last=n == len(claimed.runs) and not claimed.crashed)
         for item in claimed.crashed:
             again = self._claim([item], lease_s, take_over=True)
             self._refuse(again.refused)
             for run in again.runs:
                 self._execute(run, alone=True)
-        self._settle(self.outcomes)
-        slots.free(self.pipe.shop.connections.get(), self.slots, self.owner)
+        self._settle(self.outcomes, last=True)
+        if self.slots:
+            slots.free(self.pipe.shop.connections.get(), self.slots, self.owner)
 
     def _fan_out(self, tick: FiredTick, lease_s: float) -> None:
         """A tick starts messages or events for the tenants; itself it is no run."""
@@ -170,7 +171,8 @@ class _Invocation:
         self.slots.update(claimed.slots)
         return claimed
 
-    def _execute(self, run: Run, *, alone: bool = False) -> None:
+    def _execute(self, run: Run, *, alone: bool = False, last: bool = False) -> None:
+        """`last`: no run comes after it, so that its end may give the places back, if it settles by itself."""
         if self._remaining_s() < run.job.timeout_s + START_MARGIN_S and not self.pipe.bulk:
             self.outcomes.append(Outcome(run, Defer(HANDED_BACK_S, "HANDED_BACK"), 0))
             return
@@ -178,29 +180,36 @@ class _Invocation:
         if paused := self.pipe.pauses.wait_for(run.message, run.tenant.slug, shop.clock.now(), shop.rng):
             self.outcomes.append(Outcome(run, paused, 0))
             return
+        last = last and not self.outcomes
         try:
             with self._heartbeat(run):
-                outcome = execute(run, self.pipe.shop, self._remaining_s)
+                outcome = execute(run, self.pipe.shop, self._remaining_s, free=self.slots if last else ())
         except LeaseLost:
             logger.warning("lease lost", extra={"job": run.job.id, "run": str(run.run_id)})
             self._return(run.message.record, Defer(BULK_LEASE_S, "LEASE_LOST"), run.message)
             return
         if outcome.settled:
+            if last:
+                self.slots.clear()
             self._finish(outcome)
             self._relay(outcome.outgoing)
         elif alone or outcome.touched:
-            self._settle([outcome])
+            self._settle([outcome], last=last)
         else:
             self.outcomes.append(outcome)
 
-    def _settle(self, ended: Sequence[Outcome]) -> None:
+    def _settle(self, ended: Sequence[Outcome], *, last: bool = False) -> None:
+        """End runs; with the `last` of them go the places of the invocation."""
         if not ended:
             return
         conn, now = self.pipe.shop.connections.get(), self.pipe.shop.clock.now()
         keyring = self.pipe.shop.keyring
         outcomes = [settlement.with_endings(outcome, now) for outcome in ended]
         self.pipe.shop.at("before-settle")
-        owned = settlement.settle(conn, outcomes, owner=self.owner, keyring=keyring, now=now)
+        free = self.slots if last else ()
+        owned = settlement.settle(conn, outcomes, owner=self.owner, keyring=keyring, now=now, free=free)
+        if last:
+            self.slots.clear()
         self.pipe.shop.at("after-settle")
         rows: list[Outgoing] = []
         for outcome in outcomes:

@@ -6,7 +6,7 @@ before that commits. The claim is the fence: a run whose claim names another own
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -32,6 +32,7 @@ from shared.jobs.messages import (
 )
 from shared.jobs.offload import LONG_DELAY_S
 from shared.jobs.payloads import KEEP_DEAD_DAYS, SealedPayload
+from shared.jobs.slots import Slot
 from shared.jobs.uuids import uuid7
 
 DLQ_SUFFIX = "-dlq"
@@ -42,58 +43,28 @@ MAX_DETAIL = 1000
 SILENT_MODULES = ("alerts", "health")
 """Modules whose dead runs raise no alert event: an alert about a failed alert would never end; they have an alarm."""
 
-SETTLE = f"""
--- jobs: settle runs: claim, run row, payload's end and outbox, for those that still own their claim
-WITH input AS (
-    SELECT * FROM unnest(
-        %(run_id)s::uuid[], %(job)s::text[], %(tenant)s::text[], %(key)s::text[], %(attempt)s::int[],
-        %(claim_state)s::text[], %(run_state)s::text[], %(left)s::int[], %(seq)s::int[], %(cursor)s::jsonb[],
-        %(result)s::jsonb[], %(code)s::text[], %(detail)s::text[], %(not_before)s::timestamptz[], %(ms)s::int[]
-    ) AS i (run_id, job, tenant, key, attempt, claim_state, run_state, attempts_left, seq, cursor, result, code, detail,
-            not_before, ms)
-), settled AS (
-    UPDATE jobs.claims c SET
-        state = i.claim_state, attempt = i.attempts_left, seq = i.seq, cursor = i.cursor, result = i.result,
-        code = i.code, not_before = i.not_before, work_ms = c.work_ms + i.ms, lease_until = NULL, owner = NULL,
-        ended_at = CASE WHEN i.claim_state IN ('succeeded', 'dead', 'cancelled') THEN %(now)s::timestamptz END,
-        updated_at = %(now)s
-    FROM input i
-    WHERE c.job = i.job AND c.tenant = i.tenant AND c.key = i.key AND c.owner = %(owner)s AND c.run_id = i.run_id
-      AND c.attempt = i.attempt AND c.state = 'running'
-    RETURNING c.run_id, c.run_at, c.work_ms
-), run_rows AS (
-    UPDATE jobs.runs r SET
-        state = i.run_state, code = i.code, detail = i.detail, result = i.result, duration_ms = i.ms,
-        work_ms = s.work_ms, seq = i.seq, next_at = i.not_before,
-        ended_at = CASE WHEN i.run_state IN ('succeeded', 'dead', 'cancelled') THEN %(now)s::timestamptz END
-    FROM settled s JOIN input i ON i.run_id = s.run_id
-    WHERE r.run_id = s.run_id AND r.run_at = s.run_at
-), kept AS (
-    UPDATE jobs.payloads p SET expires_on = (%(now)s::timestamptz AT TIME ZONE 'UTC')::date + {KEEP_DEAD_DAYS}
-    FROM settled s JOIN input i ON i.run_id = s.run_id
-    WHERE p.run_id = s.run_id AND i.claim_state = 'dead'
-), sent AS (
-    INSERT INTO jobs.outbox (id, kind, tenant, target, body, group_id, deliver_at, attributes, created_at)
-    SELECT o.id, o.kind, o.tenant, o.target, o.body, o.group_id, o.deliver_at, o.attributes, %(now)s
-    FROM {outbox.UNNEST} JOIN settled s ON s.run_id = o.run_id
-)
-SELECT run_id FROM settled
-"""  # noqa: S608 - put together from constants of this package only
+SETTLE = """
+-- jobs: settle runs: claim, run row, payload's end and outbox, for those that still own their claim; free places
+SELECT jobs.settle(
+    %(ended)s::jsonb, %(outgoing)s::jsonb, %(places)s::jsonb, me => %(owner)s, at => %(now)s,
+    keep_dead_days => %(keep_dead_days)s)
+"""
+"""The statement itself is in shared/db/schema/jobs/50_deliveries.sql."""
 
 CHECKPOINT = f"""
 -- jobs: fence of a checkpoint, with what it emits and how far it is
 WITH fence AS (
-    SELECT run_id, run_at FROM jobs.claims
+    SELECT run_id FROM jobs.claims
     WHERE job = %(job)s AND tenant = %(tenant)s AND key = %(key)s AND owner = %(owner)s AND attempt = %(attempt)s
       AND run_id = %(run)s AND state = 'running'
     FOR UPDATE
 ), progressed AS (
     UPDATE jobs.runs r SET progress = COALESCE(%(progress)s::jsonb, r.progress) FROM fence f
-    WHERE r.run_id = f.run_id AND r.run_at = f.run_at AND %(progress)s::jsonb IS NOT NULL
+    WHERE r.run_id = f.run_id AND r.run_at = %(run_at)s AND %(progress)s::jsonb IS NOT NULL
 ), sent AS (
     INSERT INTO jobs.outbox (id, kind, tenant, target, body, group_id, deliver_at, attributes, created_at)
     SELECT o.id, o.kind, o.tenant, o.target, o.body, o.group_id, o.deliver_at, o.attributes, %(now)s
-    FROM {outbox.UNNEST} JOIN fence f ON f.run_id = o.run_id
+    FROM {outbox.ROWS} JOIN fence f ON f.run_id = o.run_id
 )
 SELECT run_id FROM fence
 """  # noqa: S608 - put together from constants of this package only
@@ -119,18 +90,34 @@ WITH input AS (
 )
 INSERT INTO jobs.outbox (id, kind, tenant, target, body, group_id, deliver_at, attributes, created_at)
 SELECT o.id, o.kind, o.tenant, o.target, o.body, o.group_id, o.deliver_at, o.attributes, %(now)s
-FROM {outbox.UNNEST}
+FROM {outbox.ROWS}
 """  # noqa: S608 - put together from constants of this package only
 
 
 def settle(
-    conn: psycopg.Connection[Any], outcomes: Sequence[Outcome], *, owner: UUID, keyring: Keyring, now: datetime
+    conn: psycopg.Connection[Any],
+    outcomes: Sequence[Outcome],
+    *,
+    owner: UUID,
+    keyring: Keyring,
+    now: datetime,
+    free: Iterable[Slot] = (),
 ) -> set[UUID]:
-    """Settle runs; the ids of those that still owned their claim. One statement; the caller owns the transaction."""
+    """Settle runs; the ids of those that still owned their claim. One statement; the caller owns the transaction.
+
+    `free`: the places of the invocation, when nothing of it comes after this.
+    """
     if not outcomes:
         return set()
-    rows = [row for outcome in outcomes for row in outcome.outgoing]
-    parameters = _columns(outcomes, now) | outbox.columns(rows, keyring, now) | {"owner": owner, "now": now}
+    places = [{"scope": slot.scope, "tenant": slot.tenant, "n": slot.n} for slot in free]
+    parameters = {
+        "ended": to_json([_ended(outcome, now) for outcome in outcomes]).decode(),
+        "outgoing": outbox.document([row for outcome in outcomes for row in outcome.outgoing], keyring, now),
+        "places": to_json(places).decode() if places else None,
+        "owner": owner,
+        "now": now,
+        "keep_dead_days": KEEP_DEAD_DAYS,
+    }
     return {row[0] for row in conn.execute(SETTLE, parameters).fetchall()}
 
 
@@ -230,64 +217,45 @@ def _alert(run: Run, ending: Dead, now: datetime) -> Outgoing:
     return Outgoing(id, "event", slug, AlertSystemError.event_name, body, group=slug, run_id=run.run_id)
 
 
-def _columns(outcomes: Sequence[Outcome], now: datetime) -> dict[str, Any]:
-    endings = [_Row.of(outcome.run, outcome.ending, now) for outcome in outcomes]
-    return {
-        "run_id": [o.run.run_id for o in outcomes],
-        "job": [o.run.job.id for o in outcomes],
-        "tenant": [o.run.tenant.slug for o in outcomes],
-        "key": [o.run.admitted.key for o in outcomes],
-        "attempt": [o.run.attempt for o in outcomes],
-        "ms": [o.duration_ms for o in outcomes],
-        "claim_state": [e.claim_state for e in endings],
-        "run_state": [e.run_state for e in endings],
-        "left": [e.attempt for e in endings],
-        "seq": [e.seq for e in endings],
-        "cursor": [e.cursor for e in endings],
-        "result": [e.result for e in endings],
-        "code": [e.code for e in endings],
-        "detail": [e.detail for e in endings],
-        "not_before": [e.not_before for e in endings],
+def _ended(outcome: Outcome, now: datetime) -> dict[str, Any]:
+    """A run's end as the statement reads it; a member that is absent is NULL."""
+    run = outcome.run
+    known = {
+        "run_id": run.run_id,
+        "run_at": run.run_at,
+        "job": run.job.id,
+        "tenant": run.tenant.slug,
+        "key": run.admitted.key,
+        "attempt": run.attempt,
+        "attempts_left": run.attempt,
+        "seq": run.seq,
+        "cursor": run.cursor,
+        "ms": outcome.duration_ms,
     }
+    return known | _ending(run, outcome.ending, now)
 
 
-class _Row:
-    """An ending as the ledger's columns."""
-
-    __slots__ = ("attempt", "claim_state", "code", "cursor", "detail", "not_before", "result", "run_state", "seq")
-
-    def __init__(self, run: Run, claim_state: str, run_state: str) -> None:
-        self.claim_state = claim_state
-        self.run_state = run_state
-        self.attempt = run.attempt
-        self.seq = run.seq
-        self.cursor: str | None = _json(run.cursor) if run.cursor is not None else None
-        self.result: str | None = None
-        self.code: str | None = None
-        self.detail: str | None = None
-        self.not_before: datetime | None = None
-
-    @classmethod
-    def of(cls, run: Run, ending: Ending, now: datetime) -> _Row:
-        match ending:
-            case Succeeded():
-                row = cls(run, "succeeded", "succeeded")
-                row.result = _json(ending.result)
-            case Continue():
-                row = cls(run, "continuing", "continuing")
-                row.seq, row.cursor = run.seq + 1, _json(ending.cursor)
-            case Dead():
-                row = cls(run, "dead", "dead")
-                row.code, row.detail = ending.code, ending.detail[:MAX_DETAIL]
-            case Cancelled():
-                row = cls(run, "cancelled", "cancelled")
-                row.detail = ending.detail[:MAX_DETAIL]
-            case Defer():
-                row = cls(run, "waiting", "retrying" if ending.burnt else "deferred")
-                row.attempt = run.attempt if ending.burnt else run.attempt - 1
-                row.code, row.detail = ending.code, ending.detail[:MAX_DETAIL]
-                row.not_before = now + timedelta(seconds=ending.delay_s)
-        return row
+def _ending(run: Run, ending: Ending, now: datetime) -> dict[str, Any]:
+    match ending:
+        case Succeeded():
+            return {"claim_state": "succeeded", "run_state": "succeeded", "result": ending.result}
+        case Continue():
+            state = {"claim_state": "continuing", "run_state": "continuing"}
+            return {**state, "seq": run.seq + 1, "cursor": ending.cursor}
+        case Dead():
+            told = {"code": ending.code, "detail": ending.detail[:MAX_DETAIL]}
+            return {"claim_state": "dead", "run_state": "dead", **told}
+        case Cancelled():
+            return {"claim_state": "cancelled", "run_state": "cancelled", "detail": ending.detail[:MAX_DETAIL]}
+        case Defer():
+            return {
+                "claim_state": "waiting",
+                "run_state": "retrying" if ending.burnt else "deferred",
+                "attempts_left": run.attempt if ending.burnt else run.attempt - 1,
+                "code": ending.code,
+                "detail": ending.detail[:MAX_DETAIL],
+                "not_before": now + timedelta(seconds=ending.delay_s),
+            }
 
 
 def _json(value: Any) -> str:
@@ -304,13 +272,15 @@ def checkpoint(
     now: datetime,
 ) -> bool:
     """Fence and outbox of an intermediate session; False when the claim is lost. The caller owns the transaction."""
-    parameters: dict[str, Any] = outbox.columns(rows, keyring, now) | {
+    parameters: dict[str, Any] = {
+        "outgoing": outbox.document(rows, keyring, now),
         "job": run.job.id,
         "tenant": run.tenant.slug,
         "key": run.admitted.key,
         "owner": run.owner,
         "attempt": run.attempt,
         "run": run.run_id,
+        "run_at": run.run_at,
         "progress": _json(progress) if progress is not None else None,
         "now": now,
     }
@@ -349,7 +319,7 @@ def refuse(
         "now": now,
     }
     rows = [*letters, *(row for item in items for row in item.outgoing)]
-    conn.execute(REFUSE, parameters | outbox.columns(rows, keyring, now))
+    conn.execute(REFUSE, parameters | {"outgoing": outbox.document(rows, keyring, now)})
     return rows
 
 

@@ -111,8 +111,8 @@ CUSTOMERS = Customers()
 def search_of(run: Run) -> str | None:
     """The search of a run: changed since, made since, both or neither."""
     since, created = since_of(run), run.filter.get("createdSince")
-    terms = [q.changed_since(since.isoformat())] if since else []
-    terms += [q.created_since(created)] if created else []
+    terms = [q.changed_since(since)] if since else []
+    terms += [q.created_since(datetime.fromisoformat(created))] if created else []
     return " AND ".join(terms) or None
 
 

@@ -129,7 +129,7 @@ class Inventory(Subject):
             return Batch([], run.cursor, False)
         since = since_of(run)
         location = places[place["at"]]
-        page = shopify.levels(location, q.changed_since(since.isoformat()) if since else None, place["after"])
+        page = shopify.levels(location, q.changed_since(since) if since else None, place["after"])
         for node in page.nodes:
             node["location"] = {"id": f"gid://shopify/Location/{location}"}
         following = {"at": place["at"] + (not page.has_next), "after": page.end_cursor if page.has_next else None}

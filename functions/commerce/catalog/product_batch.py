@@ -93,7 +93,7 @@ class Products(Subject):
 
     def read(self, ctx: JobContext, shopify: ShopifyCatalog, run: Run) -> Batch:
         since = since_of(run)
-        page = shopify.products(q.changed_since(since.isoformat()) if since else None, run.cursor)
+        page = shopify.products(q.changed_since(since) if since else None, run.cursor)
         return Batch(page.nodes, page.end_cursor or run.cursor, page.has_next)
 
     def store(self, ctx: JobContext, session: Session, run: Run, nodes: Sequence[Node]) -> Stored:

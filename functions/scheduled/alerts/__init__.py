@@ -11,16 +11,17 @@ from __future__ import annotations
 from typing import Literal
 from uuid import UUID
 
-from shared.alerts import Handled, Mail, Problem, handle, no_mail
+from shared.alerts import Handled, Mail, Problem, handle, service_mail
 from shared.events.alerts import AlertCritical, Severity
 from shared.events.base import Payload
 from shared.events.sms import SmsSend
 from shared.jobs.context import JobContext
 from shared.jobs.declaration import Retry, job
 from shared.jobs.queues import ALERTS
+from shared.mail import EMITS
 
-MAIL: Mail = no_mail
-"""This installation's mail service; none yet, so mails are skipped as not_configured."""
+MAIL: Mail = service_mail
+"""This installation's mail service."""
 
 
 class AlertResult(Payload):
@@ -37,7 +38,7 @@ class AlertResult(Payload):
     "alert-critical",
     on=AlertCritical,
     queue=ALERTS,
-    emits=(SmsSend,),
+    emits=(SmsSend, *EMITS),
     retry=Retry(attempts=5, factor=1.5, min_s=1, max_s=10),
     timeout_s=60,
     tenants="any",  # an alarm of a suspended tenant, or of the platform itself, must not vanish

@@ -3,7 +3,7 @@
 An app verifies the signature, stores the request and answers at once. Here the stored row is leased, a pure function
 (`topics.plan`) makes events and writes of it, and all of them are committed together with the row's end. The row is
 its own retry queue: a failed attempt is written into it and the run still ends well. What has no handler yet in this
-installation (mail events of Resend, incoming text messages of Twilio) is stored and completed as `no_handler`.
+installation (incoming text messages of Twilio) is stored and completed as `no_handler`.
 
 Bodies never leave the row, but for the ids, times and numbers that a topic names.
 """
@@ -37,6 +37,7 @@ from shared.jobs.context import JobContext, Session
 from shared.jobs.declaration import Delivery, Retry, job
 from shared.jobs.errors import JobError, JobTimeout, LeaseLost, Permanent
 from shared.jobs.queues import WEBHOOKS
+from shared.mail import EVENT_EMITS
 
 ERROR_CHARACTERS = 200
 """Longest error text kept in a row: a code and a sentence."""
@@ -82,9 +83,9 @@ def run_key(payload: WebhookReceived, delivery: Delivery) -> str:
         VideoUploadCompleted,
         SmsDeliveryStatus,
         AlertApiFailure,
-        AlertSystemError,
         AlertSecurity,
         AlertCritical,
+        *EVENT_EMITS,
     ),
     retry=Retry(attempts=3, factor=2, min_s=2, max_s=60),
     timeout_s=60,

@@ -12,6 +12,7 @@ from functions.scheduled.webhooks.model import (
     CheckPayouts,
     Disconnect,
     ForgetShop,
+    RecordMail,
     RedactCustomer,
     StoreScopes,
     StoreShop,
@@ -22,6 +23,7 @@ from functions.scheduled.webhooks.shop_topics import GDPR_DEADLINE
 from functions.scheduled.webhooks.store import storable
 from shared import privacy
 from shared.jobs.context import JobContext, Session
+from shared.mail import record_event
 
 SEE_CHECKOUT = """
 -- webhooks: keep a checkout; an older body writes nothing, and what is recovered stays recovered
@@ -138,6 +140,8 @@ def apply(session: Session, ctx: JobContext, webhook: Webhook, write: Write) -> 
             session.execute(FORGET_SHOP, {**shop, "at": at})
         case AskPrivacy():
             _ask_privacy(session, ctx, write)
+        case RecordMail(kind, email_id, at, detail):
+            record_event(session, kind, email_id, at, detail, now=ctx.now())
         case RedactCustomer():
             _redact_customer(session, ctx, webhook, write)
         case _:

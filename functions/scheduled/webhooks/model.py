@@ -166,6 +166,16 @@ class RedactCustomer(Write):
 
 
 @dataclass(frozen=True, slots=True)
+class RecordMail(Write):
+    """A delivery event of a mail that Resend has; `detail` is the event's `data`."""
+
+    type: str
+    email_id: str
+    at: datetime
+    detail: Mapping[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class ForgetShop(Write):
     """Drop every secret of the webhook's shop."""
 

@@ -1,8 +1,8 @@
 """Topics of the other vendors. Their bodies name a thing of theirs; a look-up finds whose it is here.
 
-Resend's delivery events and incoming text messages are stored and completed as `no_handler`: the services that keep
-mail events and consent by text message are not part of this installation yet. The stored row keeps the body for its
-usual time, so they can be processed anew once those services exist.
+Incoming text messages are stored and completed as `no_handler`: the service that keeps consent by text message is not
+part of this installation yet. The stored row keeps the body for its usual time, so they can be processed anew once that
+service exists.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from functions.scheduled.webhooks import lookups
-from functions.scheduled.webhooks.body import at, text, uuid_or_none, vendor_id
+from functions.scheduled.webhooks.body import at, instant, text, uuid_or_none, vendor_id
 from functions.scheduled.webhooks.model import (
     BodyInvalid,
     CheckPayouts,
     Facts,
     Look,
     Plan,
+    RecordMail,
     Send,
     Topic,
     Webhook,
@@ -171,16 +172,24 @@ WISE: dict[str, Topic] = {
 
 # -- Resend ----------------------------------------------------------------------------------------------------------
 
+
+def mail_event(webhook: Webhook, facts: Facts) -> Plan:
+    """The mail service knows its mails by Resend's id and passes over those of others."""
+    id = vendor_id(webhook, "data", "email_id")
+    happened_at = instant(webhook, "created_at") or webhook.happened_at
+    return Plan(id, writes=(RecordMail(webhook.topic, id, happened_at, at(webhook, "data")),))
+
+
 RESEND: dict[str, Topic] = {
-    "email.sent": Topic(no_handler),
-    "email.delivered": Topic(no_handler),
-    "email.delivery_delayed": Topic(no_handler),
-    "email.opened": Topic(no_handler),
-    "email.clicked": Topic(no_handler),
-    "email.bounced": Topic(no_handler),
-    "email.complained": Topic(no_handler),
-    "email.failed": Topic(no_handler),
-    "email.suppressed": Topic(no_handler),
+    "email.sent": Topic(mail_event),
+    "email.delivered": Topic(mail_event),
+    "email.delivery_delayed": Topic(mail_event),
+    "email.opened": Topic(mail_event),
+    "email.clicked": Topic(mail_event),
+    "email.bounced": Topic(mail_event),
+    "email.complained": Topic(mail_event),
+    "email.failed": Topic(mail_event),
+    "email.suppressed": Topic(mail_event),
     "email.received": Topic(noted),
 }
 

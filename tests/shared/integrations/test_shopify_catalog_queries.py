@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
+
 import pytest
 from graphql import parse
 from graphql import validate as validate_document
@@ -39,6 +41,8 @@ def test_queries_need_no_scope_but_those_of_the_catalogue(name: str) -> None:
             assert needed is None or GRANTED & set(needed), f"{parent}.{field} needs one of {needed}"
 
 
-def test_a_search_value_is_quoted() -> None:
-    assert q.changed_since("2026-11-20T10:00:00Z") == "updated_at:>='2026-11-20T10:00:00Z'"
-    assert q.quoted("a'b") == "'a\\'b'"
+def test_a_search_names_whole_seconds_in_utc() -> None:
+    at = datetime(2026, 11, 20, 11, 0, 7, 999, tzinfo=timezone(timedelta(hours=1)))
+
+    assert q.changed_since(at) == "updated_at:>='2026-11-20T10:00:07Z'"
+    assert q.created_since(at) == "created_at:>='2026-11-20T10:00:07Z'"

@@ -35,7 +35,8 @@ def updated(deliver: Deliver, expect: str = "succeeded", **fields: Any) -> Deliv
 @pytest.mark.usefixtures("ada")
 def test_earlier_orders_are_linked_and_workflows_told(deliver: Deliver, rows: Rows) -> None:
     rows.execute(
-        "INSERT INTO orders (id, order_number, customer_email) VALUES ('1', '#1', 'ADA@x.com'), ('2', '#2', 'ada@X.com')"
+        "INSERT INTO orders (id, order_number, customer_email)"
+        " VALUES ('1', '#1', 'ADA@x.com'), ('2', '#2', 'ada@X.com')"
     )
     rows.execute(
         "INSERT INTO abandoned_checkouts (shopify_checkout_id, customer_email, cart_total_cents, abandoned_at)"
@@ -129,8 +130,8 @@ def test_a_synced_change_is_told_by_the_names_of_its_fields(deliver: Deliver, ca
 def test_withdrawn_consent_cancels_recovery_mails(deliver: Deliver, rows: Rows) -> None:
     rows.execute("UPDATE customers SET accepts_marketing = false")
     rows.execute(
-        "WITH a AS (INSERT INTO abandoned_checkouts (shopify_checkout_id, customer_email, customer_id, cart_total_cents,"
-        " abandoned_at) VALUES ('8', 'ADA@x.com', NULL, 1, now()), ('9', NULL, '123', 1, now()) RETURNING id)"
+        "WITH a AS (INSERT INTO abandoned_checkouts"
+        " (shopify_checkout_id, customer_email, customer_id, cart_total_cents, abandoned_at) VALUES ('8', 'ADA@x.com', NULL, 1, now()), ('9', NULL, '123', 1, now()) RETURNING id)"
         " INSERT INTO recovery_email_queue (abandoned_checkout_id, scheduled_at) SELECT id, now() FROM a"
     )
 

@@ -208,8 +208,8 @@ def low(rows: Rows) -> None:
     """Product 7 with the variants 71 (low) and 72 (in stock)."""
     rows.execute("INSERT INTO products (id, shopify_product_id, title) VALUES ('mug', '7', 'Mug')")
     rows.execute(
-        "INSERT INTO product_variants (shopify_variant_id, product_id, shopify_product_id, title, price_cents, currency,"
-        " inventory_quantity, stock_state) VALUES ('71', 'mug', '7', 'Red', 100, 'USD', 3, 'low'),"
+        "INSERT INTO product_variants (shopify_variant_id, product_id, shopify_product_id, title, price_cents,"
+        " currency, inventory_quantity, stock_state) VALUES ('71', 'mug', '7', 'Red', 100, 'USD', 3, 'low'),"
         " ('72', 'mug', '7', 'Blue', 100, 'USD', 90, 'in_stock')"
     )
 

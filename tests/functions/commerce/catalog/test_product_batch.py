@@ -124,7 +124,8 @@ def test_a_product_that_a_webhook_changed_after_the_export_stays(
     put_all(catalog, 2)
     id = uuid4()
     rows.execute(
-        "INSERT INTO catalog_sync_runs (id, kind, mode, started_at, progress_at) VALUES (%s, 'products', 'full', %s, %s)",
+        "INSERT INTO catalog_sync_runs (id, kind, mode, started_at, progress_at)"
+        " VALUES (%s, 'products', 'full', %s, %s)",
         (id, clock.now(), clock.now()),
     )
     deliver(ProductSyncBatch(sync_run_id=id, step="start"))
@@ -313,7 +314,7 @@ def test_changes_are_read_since_the_last_run(
 
     asked = shopify.requests_of(operation="products")
     assert len(asked) == 3
-    assert asked[0].variables["query"] == "updated_at:>='2026-11-20T11:51:00+00:00'"
+    assert asked[0].variables["query"] == "updated_at:>='2026-11-20T11:51:00Z'"
     assert (done.result["mode"], done.result["outcome"]) == ("delta", "completed")
     assert (done.result["merged"], done.result["changed"]) == (41, 41)
     assert rows("SELECT count(*) AS n FROM products WHERE title = 'new'") == [{"n": 41}]

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from functions.scheduled.webhooks.model import (
+    BodyInvalid,
     CheckPayouts,
+    RecordMail,
 )
 from functions.scheduled.webhooks.topics import plan
 from functions.scheduled.webhooks.vendor_topics import stripe_cents
-from tests.builders.webhooks import ROW, SMS_SID, a_claimed, sent
+from tests.builders.webhooks import NOON, ROW, SMS_SID, a_claimed, sent
 
 # -- other vendors ---------------------------------------------------------------------------------------------------
 
@@ -77,7 +80,7 @@ VENDORS: list[tuple[str, str, dict[str, Any], list[dict[str, Any]], list[tuple[s
     ("wise", "transfers#state-change", WISE, PAYOUT_FACTS, [("payout.checkInternational", {"payoutId": "po-9"})], None),
     ("wise", "transfers#active-cases", WISE, [], [], "not_ours"),
     ("wise", "balances#credit", {}, [], [], None),
-    ("resend", "email.bounced", {"data": {}}, [], [], "no_handler"),
+    ("resend", "email.sent", {"data": {"email_id": "m-1"}}, [], [], None),
     ("resend", "email.received", {}, [], [], None),
     ("twilio", "message.received", {"MessageSid": SMS_SID}, [], [], "no_handler"),
     (
@@ -201,6 +204,46 @@ def test_payouts_are_marked_for_a_look_at_the_vendor() -> None:
     made = plan(a_claimed("payout.failed", INTENT, provider="stripe"), PAYOUT_FACTS)
 
     assert made.writes == (CheckPayouts((str(ROW),)),)
+
+
+MAIL_TOPICS = [
+    "sent",
+    "delivered",
+    "delivery_delayed",
+    "opened",
+    "clicked",
+    "bounced",
+    "complained",
+    "failed",
+    "suppressed",
+]
+
+
+@pytest.mark.parametrize("name", MAIL_TOPICS)
+def test_mail_event_is_recorded_with_its_own_instant(name: str) -> None:
+    data = {"email_id": "m-1", "bounce": {"type": "Transient"}}
+    body = {"type": f"email.{name}", "created_at": "2026-11-20T10:00:00.000+02:00", "data": data}
+
+    made = plan(a_claimed(f"email.{name}", body, provider="resend"), ())
+
+    at = datetime(2026, 11, 20, 8, 0, tzinfo=UTC)
+    assert (made.resource_id, made.writes) == ("m-1", (RecordMail(f"email.{name}", "m-1", at, data),))
+
+
+@pytest.mark.parametrize("created_at", [None, "soon"])
+def test_mail_event_without_an_instant_happened_when_it_arrived(created_at: str | None) -> None:
+    body = {"created_at": created_at, "data": {"email_id": "m-1"}}
+
+    [write] = plan(a_claimed("email.opened", body, provider="resend"), ()).writes
+
+    assert isinstance(write, RecordMail)
+    assert write.at == NOON
+
+
+@pytest.mark.parametrize("data", [{}, None, {"email_id": ""}], ids=["nothing", "none", "blank"])
+def test_mail_event_that_names_no_mail_is_refused(data: Any) -> None:
+    with pytest.raises(BodyInvalid):
+        plan(a_claimed("email.bounced", {"data": data}, provider="resend"), ())
 
 
 def test_dispute_is_told_with_its_deadline() -> None:
