@@ -30,13 +30,5 @@ Occurrences: {{occurrences}}
 {{/url}}"""
 
 register_template(NOTICE, CATEGORY, VARIABLES, Texts("[{{tenantName}}] {{severity}}: {{title}}", _HTML, _TEXT))
-register_template(
-    RECOVERED,
-    CATEGORY,
-    VARIABLES,
-    Texts(
-        "[{{tenantName}}] recovered: {{title}}",
-        f"<p>This problem is over.</p>\n{_HTML}",
-        f"This problem is over.\n\n{_TEXT}",
-    ),
-)
+# The message of a recovery says by itself that the problem is over.
+register_template(RECOVERED, CATEGORY, VARIABLES, Texts("[{{tenantName}}] recovered: {{title}}", _HTML, _TEXT))

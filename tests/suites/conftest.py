@@ -17,14 +17,13 @@ from tests.suites.marks import acme, globex
 from tests.suites.store import Store
 from tests.suites.world import Vendors, World, build, schemas
 
-pytest_plugins: list[str] = []
 JOBS = sorted(load_registry().jobs)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Every test that asks for `lab` runs once per declared job."""
     if "lab" in metafunc.fixturenames:
-        metafunc.parametrize("lab", JOBS, indirect=True, scope="module")
+        metafunc.parametrize("lab", JOBS, indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")
@@ -50,11 +49,11 @@ def filled_name() -> str:
     return f"cgk_filled_{os.getpid()}"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def lab(
     request: pytest.FixtureRequest, server_url: str, filled: World, vendors: Vendors, registry: Registry
 ) -> Iterator[Lab]:
-    """The job in a database of its own, which every case puts back."""
+    """The job in a database of its own, which every case puts back. All tests of a job follow one another."""
     name = f"cgk_lab_{os.getpid()}_{request.param.replace('-', '_')}"[:60]
     with psycopg.connect(server_url, autocommit=True) as server:
         server.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')

@@ -18,6 +18,7 @@ DAY = re.compile(r"\d{4}-\d\d-\d\d")
 UUID_LIKE = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 KEPT_UUID = re.compile(r"(00000000-0000-4000-8000-0000000000|11111111-1111-4111-8111-1111111111)[0-9a-f]{2}")
 """Identities that the world itself gives; all others are new with each run."""
+HASH = re.compile(r"\b[0-9a-f]{32,128}\b")
 ATTEMPTS = re.compile(r"(attempts?|retries|retry_count|failures|_count|duration_ms|latency_ms|elapsed_ms)$")
 """Columns that count how often or how long something was tried: they may tell of a disturbance."""
 
@@ -101,7 +102,7 @@ class Store:
             columns = sql.SQL(", ").join(map(sql.Identifier, self.tables[table]))
             parts.append(sql.SQL("DELETE FROM {}").format(sql.Identifier(*table)))
             parts.append(
-                sql.SQL("INSERT INTO {} ({}) SELECT {} FROM {}").format(
+                sql.SQL("INSERT INTO {} ({}) OVERRIDING SYSTEM VALUE SELECT {} FROM {}").format(
                     sql.Identifier(*table), columns, columns, _copy_of(table)
                 )
             )
@@ -129,7 +130,8 @@ def plain(value: Any, name: str = "") -> Any:
         return [plain(part, name) for part in value]
     if isinstance(value, str):
         text = DAY.sub("<day>", INSTANT.sub("<instant>", value))
-        return UUID_LIKE.sub(lambda found: found[0] if KEPT_UUID.fullmatch(found[0]) else "<id>", text)
+        text = UUID_LIKE.sub(lambda found: found[0] if KEPT_UUID.fullmatch(found[0]) else "<id>", text)
+        return HASH.sub("<hash>", text)  # of an instant, often
     if ATTEMPTS.search(name) and isinstance(value, int | float):
         return "<n>"
     return value

@@ -34,7 +34,7 @@ class ProcessSingleResult(Payload):
     provider: str
     topic: str
     emitted: list[str]
-    """Names of the events sent."""
+    """Names of the events sent; what the mail service sends about a mail event is not among them."""
     code: str | None = None
 
 

@@ -231,6 +231,7 @@ class Bench:
     def sweep(self) -> int:
         """The sweeper's next round, a minute later: outbox rows that were left behind; how many were relayed."""
         self.clock.advance(s=SWEEP_AFTER_S + 1)
+        self.connections.begin_invocation()
         return self.relay.sweep(self.connections.get(), self.clock.now())
 
     def drain(self, *, most: int = 10_000, horizon_s: float = 7 * 24 * 3600) -> list[Delivered]:

@@ -24,14 +24,22 @@ class EmittingSession(TransactionSession):
         self.statements: list[str] = []
 
     def emit(
-        self, event: Event, *, key: str | None = None, delay_s: float = 0, deliver_at: datetime | None = None
+        self,
+        event: Event,
+        *,
+        key: str | None = None,
+        delay_s: float = 0,
+        deliver_at: datetime | None = None,
+        tenant: str | None = None,
     ) -> None:
         self.emitted.append((event, key))
 
     def emit_many(self, events: Sequence[tuple[Event, str | None]]) -> None:
         self.emitted.extend(events)
 
-    def again(self, payload: Payload, *, delay_s: float = 0, key: str | None = None) -> None:
+    def again(
+        self, payload: Payload, *, delay_s: float = 0, key: str | None = None, deliver_at: datetime | None = None
+    ) -> None:
         raise AssertionError("nothing here sends messages to itself")
 
     def _run(self, sql: str, params: dict[str, Any] | None) -> Any:

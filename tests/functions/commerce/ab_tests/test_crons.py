@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shared.jobs.testing import Bench
+from shared.jobs.testing import Bench, ManualClock
 from tests.builders.ab_tests import TEST, add_test, insert
 from tests.conftest import Rows
 
@@ -25,8 +25,11 @@ def published(bench: Bench, job_id: str, at: datetime) -> list[tuple[str, dict[s
     ("at", "hour"),
     [("2026-11-20T10:15:00Z", "2026-11-20T09:00:00Z"), ("2026-11-20T00:15:00Z", "2026-11-19T23:00:00Z")],
 )
-def test_hour_is_the_last_full_one_before_the_tick(bench: Bench, rows: Rows, at: str, hour: str) -> None:
+def test_hour_is_the_last_full_one_before_the_tick(
+    bench: Bench, rows: Rows, clock: ManualClock, at: str, hour: str
+) -> None:
     add_test(rows, status="running")
+    clock.advance(s=(datetime.fromisoformat(at) - clock.now()).total_seconds())
 
     assert published(bench, HOURLY, datetime.fromisoformat(at)) == [
         ("ab.metricsAggregate", {"tenantId": "acme", "period": "hourly", "hour": hour, "slot": at})

@@ -97,7 +97,7 @@ def test_end_of_the_problem_is_mailed_to_those_who_were_told(
 
     assert readers(resend) == [ANN, ANN, BOB, BOB]
     assert [mail.body["subject"] for mail in resend.mails[2:]] == ["[Acme] recovered: Orders stand still"] * 2
-    assert resend.mails[2].body["text"].startswith("This problem is over.\n\nOrders stand still\n\nOrders come in.")
+    assert resend.mails[2].body["text"].startswith("Orders stand still\n\nrecovered: Orders come in.")
 
 
 def test_repeated_delivery_mails_nobody_again(alarm: Alarm, repeated: Alarm, resend: ResendFake, rows: Rows) -> None:
