@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -24,6 +23,7 @@ from shared.fakes.vendor_files import shopify_schema
 from shared.jobs.context import Tenant
 from shared.jobs.registry import Registry, load_registry
 from shared.jobs.testing import Bench, Deliver, ManualClock
+from tests.databases import PooledDatabase
 
 ROOT = Path(__file__).resolve().parent.parent
 ENCRYPTION_KEY = "test-key-0123456789-abcdefghijklmnop"
@@ -88,18 +88,18 @@ def template(server_url: str) -> str:
     return name
 
 
-_databases = itertools.count(1)
+@pytest.fixture(scope="session")
+def pooled_database(server_url: str, template: str) -> Iterator[PooledDatabase]:
+    database = PooledDatabase(server_url, template)
+    yield database
+    database.drop()
 
 
 @pytest.fixture
-def admin_url(server_url: str, template: str) -> Iterator[str]:
-    """Admin URL of a fresh database of this test: a clone of the template."""
-    name = f"cgk_test_{os.getpid()}_{next(_databases)}"
-    with psycopg.connect(server_url, autocommit=True) as admin:
-        admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY FILE_COPY')
-    yield with_database(server_url, name)
-    with psycopg.connect(server_url, autocommit=True) as admin:
-        admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+def admin_url(pooled_database: PooledDatabase) -> Iterator[str]:
+    """Admin URL of this test's database, in the template's state."""
+    with pooled_database.use() as url:
+        yield url
 
 
 @pytest.fixture

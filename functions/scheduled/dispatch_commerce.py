@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.events.ab_tests import AbScheduleCheck
+from shared.events.ab_tests import AbOrderReconcile, AbScheduleCheck
 from shared.events.catalog import CollectionSync
 from shared.jobs import Cron, dispatch
 from shared.jobs.queues import CRON_DISPATCH
@@ -44,4 +44,22 @@ ab_test_scheduler = dispatch(
     queue=CRON_DISPATCH,
     emits={AbScheduleCheck: lambda tick: AbScheduleCheck(slot=tick.scheduled_at)},
     summary="Start and end the tests of every tenant that has something to look at.",
+)
+
+AB_ORDERS_DUE = """
+SELECT 1
+WHERE EXISTS (SELECT FROM ab_tests
+              WHERE status IN ('running', 'paused')
+                 OR (status = 'completed' AND ended_at > :now::timestamptz - interval '31 days'))
+  AND EXISTS (SELECT FROM orders
+              WHERE updated_at > COALESCE((SELECT (position ->> 'updatedAt')::timestamptz
+                                           FROM ab_cursors WHERE name = 'orders'), '-infinity'))
+"""
+
+ab_order_reconciliation = dispatch(
+    "ab-order-reconciliation-scheduled",
+    cron=Cron("15 * * * *", zone="UTC", due=AB_ORDERS_DUE),
+    queue=CRON_DISPATCH,
+    emits={AbOrderReconcile: lambda tick: AbOrderReconcile(slot=tick.scheduled_at)},
+    summary="Attribute the orders that changed, for every tenant whose tests can take them.",
 )

@@ -147,9 +147,15 @@ class CustomerCounts:
 
 
 def store_customers(
-    session: Session, customers: Sequence[CustomerRecord], *, now: datetime, generation: int = 0
+    session: Session,
+    customers: Sequence[CustomerRecord],
+    *,
+    now: datetime,
+    generation: int = 0,
+    taken_at: datetime | None = None,
 ) -> CustomerCounts:
-    """Write a chunk of customers (500 at most is wise). `generation`: of the full run that saw them.
+    """Write a chunk of customers (500 at most is wise). `generation`: of the full run that saw them; `taken_at`: when
+    the file was begun that they come from.
 
     Raises Transient CATALOG_CONFLICT when someone else inserts one of them at the same moment.
     """
@@ -160,7 +166,7 @@ def store_customers(
             newest[customer.legacy_id] = customer
     marks = [(id, customer.updated_at, customer.content_hash) for id, customer in sorted(newest.items())]
     with conflicts_are_transient():
-        seen = upsert_marks(session, "customer", marks, now=now, generation=generation)
+        seen = upsert_marks(session, "customer", marks, now=now, generation=generation, taken_at=taken_at)
         found = CustomerCounts(by_id={id: "stale" if id not in seen else "unchanged" for id in newest})
         fresh = [newest[id] for id in sorted(seen) if seen[id].differs]
         if fresh:

@@ -39,7 +39,8 @@ WITH given AS (
         generation = GREATEST(m.generation, excluded.generation),
         checked_at = excluded.checked_at,
         deleted_at = NULL
-    WHERE m.vendor_updated_at IS NULL OR excluded.vendor_updated_at >= m.vendor_updated_at
+    WHERE (m.vendor_updated_at IS NULL OR excluded.vendor_updated_at >= m.vendor_updated_at)
+      AND (%(taken_at)s::timestamptz IS NULL OR m.deleted_at IS NULL OR m.deleted_at < %(taken_at)s::timestamptz)
     RETURNING m.external_id, m.content_hash, m.vendor_updated_at
 )
 SELECT w.external_id,
@@ -86,8 +87,12 @@ def upsert_marks(
     *,
     now: datetime,
     generation: int = 0,
+    taken_at: datetime | None = None,
 ) -> dict[str, Seen]:
-    """Mark (external id, updatedAt, content hash) of a chunk; the answer lacks what is older than its mark."""
+    """Mark (external id, updatedAt, content hash) of a chunk; the answer lacks what is older than its mark.
+
+    `taken_at`: since when the answers may have been lying in a file. What was deleted after that stays deleted.
+    """
     if not objects:
         return {}
     ids, updated_ats, hashes = zip(*objects, strict=True)
@@ -100,6 +105,7 @@ def upsert_marks(
             "hashes": list(hashes),
             "generation": generation,
             "now": now,
+            "taken_at": taken_at,
         },
     )
     return {row["external_id"]: Seen(row["known"], row["differs"], row["same_instant"]) for row in found}

@@ -168,9 +168,15 @@ class ProductCounts:
 
 
 def store_products(
-    session: Session, products: Sequence[ProductRecord], *, now: datetime, generation: int = 0
+    session: Session,
+    products: Sequence[ProductRecord],
+    *,
+    now: datetime,
+    generation: int = 0,
+    taken_at: datetime | None = None,
 ) -> ProductCounts:
-    """Write a chunk of products (500 at most is wise). `generation`: of the full run that saw them.
+    """Write a chunk of products (500 at most is wise). `generation`: of the full run that saw them; `taken_at`: when
+    the file was begun that they come from.
 
     Raises Transient CATALOG_CONFLICT when someone else takes one of the ids at the same moment.
     """
@@ -179,7 +185,7 @@ def store_products(
         return ProductCounts()
     marks = [(id, product.updated_at, product.content_hash) for id, product in sorted(newest.items())]
     with conflicts_are_transient():
-        seen = upsert_marks(session, "product", marks, now=now, generation=generation)
+        seen = upsert_marks(session, "product", marks, now=now, generation=generation, taken_at=taken_at)
         found = ProductCounts(by_id={id: "stale" if id not in seen else "unchanged" for id in newest})
         fresh = [newest[id] for id in sorted(seen) if seen[id].differs]
         rewritten = _write(session, fresh, found, now) if fresh else []

@@ -65,7 +65,7 @@ class Ended:
 
 @dataclass
 class Lab:
-    """The job under test. `bench` is a new process for each case; `sent` the messages of the case with their events' ids."""
+    """The job under test. `bench`: a new process for each case; `sent`: its messages with their events' ids."""
 
     job: AnyJob
     store: Store
@@ -273,10 +273,21 @@ class Lab:
 
 
 def _difference(ended: Ended, expected: Ended) -> str:
-    tables = {t for t in {*ended.effects, *expected.effects} if ended.effects.get(t) != expected.effects.get(t)}
-    parts = [f"{t}: {ended.effects.get(t)} instead of {expected.effects.get(t)}" for t in sorted(tables)]
-    if ended.events != expected.events:
-        parts.append(f"events {dict(ended.events)} instead of {dict(expected.events)}")
+    """What is there and what is missing, short enough to read."""
+    parts: list[str] = []
+    for table in sorted({*ended.effects, *expected.effects}):
+        there, wanted = ended.effects.get(table, ()), expected.effects.get(table, ())
+        more, less = [r for r in there if r not in wanted], [r for r in wanted if r not in there]
+        if more and less and isinstance(more[0], dict):
+            more, less = (
+                [{k: v for k, v in more[0].items() if less[0].get(k) != v}],
+                [{k: v for k, v in less[0].items() if more[0].get(k) != v}],
+            )
+        if more or less or len(there) != len(wanted):
+            parts.append(f"{table}: {len(there)} rows, {more!s:.300} instead of {len(wanted)}, {less!s:.300}")
+    events, known = ended.events.items() - expected.events.items(), expected.events.items() - ended.events.items()
+    if events or known:
+        parts.append(f"events {events!s:.300} instead of {known!s:.300}")
     return "; ".join(parts)
 
 

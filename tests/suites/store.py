@@ -29,6 +29,12 @@ WHERE n.nspname = ANY(%(schemas)s) AND c.relkind IN ('r', 'p') AND NOT c.relispa
   AND a.attnum > 0 AND NOT a.attisdropped
 GROUP BY 1, 2 ORDER BY 1, 2
 """
+MINTED = """
+SELECT DISTINCT a.attname FROM pg_attribute a
+JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+WHERE n.nspname = ANY(%(schemas)s) AND (a.attidentity <> '' OR pg_get_expr(d.adbin, d.adrelid) LIKE 'nextval(%%')
+"""
 SCANS = """
 SELECT COALESCE(sum(COALESCE(seq_scan, 0) + COALESCE(idx_scan, 0)), 0) FROM pg_stat_user_tables
 WHERE schemaname = %(schema)s
@@ -46,6 +52,8 @@ class Store:
     admin: psycopg.Connection[Any]
     tables: dict[Table, list[str]]
     before: Sums
+    minted: frozenset[str] = frozenset()
+    """Names of columns that a sequence fills: another number with each run."""
 
     @classmethod
     def take(cls, admin: psycopg.Connection[Any], schemas: Iterable[str]) -> Store:
@@ -64,6 +72,7 @@ class Store:
         found = admin.execute(TABLES, {"schemas": list(schemas)}).fetchall()
         store = cls(admin, {(schema, name): columns for schema, name, columns in found}, {})
         store.before = store.sums()
+        store.minted = frozenset(row[0] for row in admin.execute(MINTED, {"schemas": list(schemas)}).fetchall())
         return store
 
     def sums(self, schema: str | None = None) -> dict[Table, str]:
@@ -91,7 +100,8 @@ class Store:
 
     def _rows(self, table: Table) -> list[Any]:
         statement = sql.SQL("SELECT to_jsonb(t) AS row FROM {} t").format(sql.Identifier(*table))
-        rows = [plain(row[0]) for row in self.admin.execute(statement).fetchall()]
+        found = [row[0] for row in self.admin.execute(statement).fetchall()]
+        rows = [plain({n: "<minted>" if n in self.minted else v for n, v in row.items()}) for row in found]
         return sorted(rows, key=repr)
 
     def restore(self) -> None:

@@ -181,7 +181,7 @@ def attribute(
 ) -> Counts:
     """Judge and write a page of orders, in the caller's transaction; the daily numbers follow at once."""
     hold_tests(session, world.test_ids, ctx.now())
-    _keep_notes(session, orders, carts)
+    keep_notes(session, orders, carts)
     attributes = {order["id"]: attributes_of(order, carts) for order in orders}
     records = sql.records_of(session, orders, attributes.values(), world.test_ids)
     names = {"orders": [order["id"] for order in orders], "tests": world.test_ids}
@@ -272,7 +272,8 @@ def note(work: Work, world: World, row: Row, held: Row | None) -> bool:
 # -- writing -----------------------------------------------------------------------------------------------------------
 
 
-def _keep_notes(session: Session, orders: Sequence[Row], carts: Mapping[str, Cart]) -> None:
+def keep_notes(session: Session, orders: Sequence[Row], carts: Mapping[str, Cart]) -> None:
+    """Keep the attributes that Shopify told of orders that had none."""
     notes = {
         order["id"]: dict(carts[order["id"]].notes)
         for order in orders

@@ -28,7 +28,7 @@ WHERE o.id IN (SELECT c.id FROM orders c
                WHERE (c.updated_at, c.id) > (%(from_at)s::timestamptz, %(from_id)s) AND c.updated_at < %(until)s
                ORDER BY c.updated_at, c.id LIMIT %(page)s)
 ORDER BY o.updated_at, o.id
-"""
+"""  # noqa: S608  # put together from constants
 
 PLACED_ORDERS = f"""
 -- A/B orders: the next orders of a span of order time
@@ -38,7 +38,7 @@ WHERE o.id IN (SELECT c.id FROM orders c
                  AND COALESCE(c.order_placed_at, c.created_at) < %(until)s
                ORDER BY COALESCE(c.order_placed_at, c.created_at), c.id LIMIT %(page)s)
 ORDER BY f.placed_at, o.id
-"""
+"""  # noqa: S608  # put together from constants
 
 ORDERS_BY_ID = f"""
 -- A/B orders: orders by id
@@ -139,7 +139,7 @@ DROP_MIRRORS = f"""
 -- A/B orders: mirrors of attributions that do not count
 {MIRRORED}, dropped AS (DELETE FROM ab_events e USING gone g WHERE e.id = 'abe_' || g.digest)
 DELETE FROM ab_test_conversions c USING gone g WHERE c.id = 'abc_' || g.digest
-"""
+"""  # noqa: S608  # put together from constants
 
 MIRROR_CONVERSIONS = f"""
 -- A/B orders: attributions as the applications read them
@@ -153,7 +153,7 @@ FROM rows r ORDER BY r.digest
 ON CONFLICT (id) DO UPDATE SET
     variant_id = EXCLUDED.variant_id, assignment_id = EXCLUDED.assignment_id, value_cents = EXCLUDED.value_cents,
     converted_at = EXCLUDED.converted_at
-"""
+"""  # noqa: S608  # put together from constants
 
 MIRROR_EVENTS = f"""
 -- A/B orders: purchases that the storefront did not record itself
@@ -173,7 +173,7 @@ ON CONFLICT (id) DO UPDATE SET
     variant_id = EXCLUDED.variant_id, visitor_id = EXCLUDED.visitor_id, event_data = EXCLUDED.event_data,
     revenue_cents = EXCLUDED.revenue_cents, created_at = EXCLUDED.created_at,
     event_value_cents = EXCLUDED.event_value_cents
-"""
+"""  # noqa: S608  # put together from constants
 
 KEEP_SHIPPING = """
 -- A/B orders: shipping of orders of shipping tests

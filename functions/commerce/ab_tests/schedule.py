@@ -164,14 +164,14 @@ class Verdict:
     @property
     def changed(self) -> bool:
         """Whether the application's row changes."""
-        return self.status != self.test["status"]
+        return bool(self.status != self.test["status"])
 
     @property
     def noted(self) -> bool:
         """Whether our own row changes."""
         problem_on = self.slot.date().isoformat() if self.problem else None
         before = (self.test["last_status"], self.test["start_problem"], self.test["start_problem_on"])
-        known: bool = self.test["known"]
+        known = bool(self.test["known"])
         return not known or before != (self.status, self.problem, problem_on)
 
     def tell(self, event: Event) -> None:

@@ -79,7 +79,7 @@ class Customers(Subject):
         return Batch(page.nodes, page.end_cursor or run.cursor, page.has_next)
 
     def store(self, ctx: JobContext, session: Session, run: Run, nodes: Sequence[Node]) -> Stored:
-        counts = write(ctx, session, nodes, generation=run.generation if run.mode == "full" else 0)
+        counts = write(ctx, session, nodes, **run.seen_by)
         return Stored(
             merged=len(nodes),
             changed=counts.count("created", "updated"),
@@ -116,7 +116,14 @@ def search_of(run: Run) -> str | None:
     return " AND ".join(terms) or None
 
 
-def write(ctx: JobContext, session: Session, nodes: Sequence[Node], *, generation: int = 0) -> CustomerCounts:
+def write(
+    ctx: JobContext,
+    session: Session,
+    nodes: Sequence[Node],
+    *,
+    generation: int = 0,
+    taken_at: datetime | None = None,
+) -> CustomerCounts:
     """Store customer nodes; one that cannot be mapped is named by id in the log and stops nothing."""
     records: list[CustomerRecord] = []
     unread: list[str] = []
@@ -126,7 +133,7 @@ def write(ctx: JobContext, session: Session, nodes: Sequence[Node], *, generatio
         except Permanent as error:
             unread.append(legacy_id(node["id"]))
             ctx.log.warning("customer %s is left out: %s", unread[-1], error.code)
-    counts = store_customers(session, records, now=ctx.now(), generation=generation)
+    counts = store_customers(session, records, now=ctx.now(), generation=generation, taken_at=taken_at)
     touch_marks(session, "customer", unread, now=ctx.now(), generation=generation)
     return counts
 

@@ -7,7 +7,7 @@ from typing import Literal
 from functions.commerce.catalog.common import RETRY, object_key, shop_currency
 from shared.catalog.customer_mapping import map_customer
 from shared.catalog.customers import CustomerCounts, anonymise_customers, store_customers
-from shared.catalog.marks import seen_at
+from shared.catalog.marks import mark_deleted, seen_at
 from shared.catalog.records import CustomerRecord
 from shared.events.alerts import AlertApiFailure
 from shared.events.base import Payload
@@ -85,9 +85,11 @@ def _resolve(session: Session, payload: CustomerSync) -> tuple[str, bool]:
 
 def _gone(ctx: JobContext, legacy_id: str, *, held: bool) -> CustomerSyncResult:
     """Shopify has deleted the customer, or merged them into another one."""
-    if not held:
-        return CustomerSyncResult(outcome="not_found")
     with ctx.final_session() as session:
+        if not held:
+            # An export under way may hold them: the mark keeps their data from being brought back.
+            mark_deleted(session, "customer", [legacy_id], now=ctx.now())
+            return CustomerSyncResult(outcome="not_found")
         anonymise_customers(session, [legacy_id], now=ctx.now())
     return CustomerSyncResult(outcome="deleted")
 

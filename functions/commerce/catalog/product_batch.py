@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -97,7 +98,7 @@ class Products(Subject):
         return Batch(page.nodes, page.end_cursor or run.cursor, page.has_next)
 
     def store(self, ctx: JobContext, session: Session, run: Run, nodes: Sequence[Node]) -> Stored:
-        counts = write(ctx, session, nodes, generation=run.generation if run.mode == "full" else 0)
+        counts = write(ctx, session, nodes, **run.seen_by)
         add_moved(session, run.id, counts.moved)
         return Stored(
             merged=len(nodes),
@@ -129,7 +130,14 @@ class Products(Subject):
 PRODUCTS = Products()
 
 
-def write(ctx: JobContext, session: Session, nodes: Sequence[Node], *, generation: int = 0) -> ProductCounts:
+def write(
+    ctx: JobContext,
+    session: Session,
+    nodes: Sequence[Node],
+    *,
+    generation: int = 0,
+    taken_at: datetime | None = None,
+) -> ProductCounts:
     """Store product nodes; one that cannot be mapped is named in the log and stops nothing."""
     currency = shop_currency(session)
     records: list[ProductRecord] = []
@@ -140,7 +148,7 @@ def write(ctx: JobContext, session: Session, nodes: Sequence[Node], *, generatio
         except Permanent as error:
             unread.append(legacy_id(node["id"]))
             ctx.log.warning("product %s is left out: %s", unread[-1], error.code)
-    counts = store_products(session, records, now=ctx.now(), generation=generation)
+    counts = store_products(session, records, now=ctx.now(), generation=generation, taken_at=taken_at)
     touch_marks(session, "product", unread, now=ctx.now(), generation=generation)
     return counts
 

@@ -13,7 +13,7 @@ from functions.commerce.catalog.common import (
     tell_feed,
 )
 from shared.catalog.mapping import map_product
-from shared.catalog.marks import seen_at
+from shared.catalog.marks import mark_deleted, seen_at
 from shared.catalog.products import archive_products, store_products
 from shared.catalog.records import ProductRecord
 from shared.catalog.stock_messages import post_news
@@ -105,9 +105,11 @@ def _store(ctx: JobContext, product: ProductRecord) -> ProductSyncResult:
 
 
 def _gone(ctx: JobContext, legacy_id: str, *, held: bool) -> ProductSyncResult:
-    if not held:
-        return ProductSyncResult(outcome="not_found")
     with ctx.final_session() as session:
+        if not held:
+            # An export under way may hold it: the mark keeps it from being brought back.
+            mark_deleted(session, "product", [legacy_id], now=ctx.now())
+            return ProductSyncResult(outcome="not_found")
         archived, variants = archive_products(session, [legacy_id], now=ctx.now())
         tell_feed(session, [], archived, triggered_by="webhook")
     return ProductSyncResult(outcome="deleted", variants_removed=variants)

@@ -74,6 +74,13 @@ class Run:
     progress_at: datetime
 
     @property
+    def seen_by(self) -> dict[str, Any]:
+        """What a full run writes into the marks of what it saw: its generation, and how old its file may be."""
+        if self.mode != "full":
+            return {}
+        return {"generation": self.generation, "taken_at": self.started_at if self.bulk_operation_id else None}
+
+    @property
     def unchanged(self) -> int:
         """Objects that were held as Shopify has them."""
         return max(0, self.merged_count - self.changed_count - self.stale_count)

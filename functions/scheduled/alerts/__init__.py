@@ -18,7 +18,6 @@ from shared.events.sms import SmsSend
 from shared.jobs.context import JobContext
 from shared.jobs.declaration import Retry, job
 from shared.jobs.queues import ALERTS
-from shared.mail import EMITS
 
 MAIL: Mail = service_mail
 """This installation's mail service."""
@@ -38,7 +37,7 @@ class AlertResult(Payload):
     "alert-critical",
     on=AlertCritical,
     queue=ALERTS,
-    emits=(SmsSend, *EMITS),
+    emits=(SmsSend,),
     retry=Retry(attempts=5, factor=1.5, min_s=1, max_s=10),
     timeout_s=60,
     tenants="any",  # an alarm of a suspended tenant, or of the platform itself, must not vanish

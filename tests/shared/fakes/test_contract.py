@@ -127,10 +127,10 @@ def test_token_without_read_orders_is_denied(api: Api, shop: Shop) -> None:
 
 
 def test_what_the_fake_does_not_play_says_so(api: Api) -> None:
-    got = api("{products(first: 1){nodes{id}}}")
+    got = api("{giftCards(first: 1){nodes{id}}}")
 
     assert got.status == 501
-    assert got.json["errors"] == "the Shopify fake does not play QueryRoot.products"
+    assert got.json["errors"] == "the Shopify fake does not play QueryRoot.giftCards"
 
 
 def test_requests_are_recorded_with_names_and_variables(fake: ShopifyFake, api: Api) -> None:

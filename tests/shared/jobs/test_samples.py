@@ -36,7 +36,8 @@ def test_sample_of_every_job_is_a_message_that_its_model_accepts(job: AnyJob) ->
     assert record.queue == job.queue_name
     assert record.group == body["payload"].pop("tenantId") == ("system" if job.tenants == "system" else "acme")
     assert body["job"] == job.id
-    assert body.get("event") in ([event.event_name for event in job.on] or [None])
+    names: list[str | None] = [event.event_name for event in job.on]
+    assert body.get("event") in (names or [None])
     job.payload.model_validate_json(json.dumps(body["payload"]), strict=True)
 
 

@@ -270,6 +270,8 @@ def test_traffic_override_is_an_epoch_of_its_own(deliver: Deliver, rows: Rows) -
 
 
 def test_every_five_minutes_asks_tenants_with_something_to_look_at(bench: Bench, rows: Rows, deliver: Deliver) -> None:
-    assert bench.tick(CRON, TEN).started == []
+    soon = datetime(2026, 11, 20, 12, 5, tzinfo=UTC)
+    assert bench.tick(CRON, soon).published == []
     add_test(rows)
-    assert list(bench.tick(CRON, TEN + timedelta(minutes=5)).started) == ["acme"]
+    ((name, payload),) = bench.tick(CRON, soon + timedelta(minutes=5)).published
+    assert (name, payload["tenantId"], payload["slot"]) == ("ab.scheduleCheck", "acme", "2026-11-20T12:10:00Z")

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from shared.events.customers import CustomerSyncBatch
+from shared.events.customers import CustomerSync, CustomerSyncBatch
 from shared.fakes.shopify import ShopifyFake
 from shared.fakes.shopify.catalog import Catalog, address_node, customer_node
 from shared.jobs.testing import Bench, Deliver, Delivered, ManualClock
@@ -89,7 +89,11 @@ def test_who_is_gone_is_asked_for_one_by_one(
         catalog.remove("Customer", id)
     hidden = customer_node(4)
     search = catalog.search
-    catalog.search = lambda kind, query, sort: [r for r in search(kind, query, sort) if r[1] != 4]  # type: ignore[method-assign]
+
+    def without_the_fourth(kind: str, query: str | None, sort_key: str) -> list[tuple[int, int]]:
+        return [row for row in search(kind, query, sort_key) if row[1] != 4]
+
+    catalog.search = without_the_fourth  # type: ignore[method-assign]
     catalog.put(hidden)  # Shopify knows the fourth, and the export has lost it
 
     done = full(deliver, bench, clock)
@@ -179,12 +183,30 @@ def test_a_tenant_who_wants_no_customers_gets_none(deliver: Deliver, catalog: Ca
     assert deliver(CustomerSyncBatch()).result["outcome"] == "disabled"
 
 
+@pytest.mark.parametrize("known", [True, False])
 def test_a_customer_deleted_during_the_run_is_not_brought_back(
+    deliver: Deliver, bench: Bench, catalog: Catalog, rows: Rows, known: bool
+) -> None:
+    put_all(catalog, 2)
+    if known:
+        deliver(CustomerSync(shopify_customer_id="1"))
+    deliver(CustomerSyncBatch(mode="full"))
+    deliver.again(QUEUE)  # the file is written and holds the customer
+    catalog.remove("Customer", 1)
+    deliver(CustomerSync(shopify_customer_id="1", action="delete"))
+
+    bench.drain()
+
+    assert rows("SELECT id FROM customers WHERE email LIKE '%%@x.com'") == [{"id": "2"}]
+    assert rows("SELECT count(*) AS n FROM customers") == [{"n": 2 if known else 1}]
+
+
+def test_a_deletion_that_was_not_told_is_found_by_the_next_run(
     deliver: Deliver, bench: Bench, catalog: Catalog, rows: Rows, clock: ManualClock
 ) -> None:
     put_all(catalog, 1)
     deliver(CustomerSyncBatch(mode="full"))
-    deliver.again(QUEUE)  # the file is written and holds the customer
+    deliver.again(QUEUE)
     catalog.remove("Customer", 1)
     bench.drain()
 

@@ -131,7 +131,8 @@ def test_withdrawn_consent_cancels_recovery_mails(deliver: Deliver, rows: Rows) 
     rows.execute("UPDATE customers SET accepts_marketing = false")
     rows.execute(
         "WITH a AS (INSERT INTO abandoned_checkouts"
-        " (shopify_checkout_id, customer_email, customer_id, cart_total_cents, abandoned_at) VALUES ('8', 'ADA@x.com', NULL, 1, now()), ('9', NULL, '123', 1, now()) RETURNING id)"
+        " (shopify_checkout_id, customer_email, customer_id, cart_total_cents, abandoned_at)"
+        " VALUES ('8', 'ADA@x.com', NULL, 1, now()), ('9', NULL, '123', 1, now()) RETURNING id)"
         " INSERT INTO recovery_email_queue (abandoned_checkout_id, scheduled_at) SELECT id, now() FROM a"
     )
 

@@ -139,6 +139,25 @@ def test_a_product_that_a_webhook_changed_after_the_export_stays(
     assert rows("SELECT title FROM products WHERE shopify_product_id = '1'") == [{"title": "newer"}]
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_a_product_that_is_deleted_during_the_run_stays_deleted(
+    deliver: Deliver, catalog: Catalog, rows: Rows, bench: Bench, clock: ManualClock, known: bool
+) -> None:
+    put_all(catalog, 2)
+    if known:
+        deliver(ProductSyncOne(shopify_product_id="1"))
+    clock.advance(s=61)
+    deliver(ProductSyncBatch())
+    deliver.again(QUEUE)  # the file is written, and holds both
+    catalog.remove("Product", 1)
+    deliver(ProductSyncOne(shopify_product_id="1", action="delete"))
+
+    bench.drain()
+
+    assert run_of(rows)["stale_count"] == 1
+    assert rows("SELECT shopify_product_id AS id FROM products WHERE status = 'active'") == [{"id": "2"}]
+
+
 @pytest.mark.parametrize(("counted", "archived"), [(1000, 0), (750, 250)])
 def test_a_shrunken_export_is_believed_only_with_shopifys_count(
     full: Full, catalog: Catalog, rows: Rows, counted: int, archived: int

@@ -1,0 +1,60 @@
+"""A running test, its visitors, and orders as the tables hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.builders.ab_tests import TEST, add_test, insert
+from tests.conftest import Rows
+
+NOON = datetime.fromisoformat("2026-11-20T12:00:00+00:00")
+"""The tests' clock starts here."""
+Put = Callable[..., None]
+
+
+@pytest.fixture
+def running_test(rows: Rows) -> str:
+    """A test that runs since ten days. Its id."""
+    add_test(rows, status="running", started_at=NOON - timedelta(days=10))
+    return TEST
+
+
+@pytest.fixture
+def visitor(rows: Rows) -> Put:
+    """Assigns a visitor; by default two hours before noon."""
+
+    def put(
+        id: str = "v1", variant: str = "test_1_b", *, at: datetime = NOON - timedelta(hours=2), **more: Any
+    ) -> None:
+        values = {"visitor_id": id, "test_id": TEST, "variant_id": variant, "assigned_at": at, **more}
+        insert(rows, "ab_visitors", values)
+
+    return put
+
+
+@pytest.fixture
+def order(rows: Rows) -> Put:
+    """Stores an order of 108.00, 8.00 of it tax and 10.00 shipping; by default placed an hour before noon."""
+
+    def put(id: str = "o1", *, at: datetime = NOON - timedelta(hours=1), **more: Any) -> None:
+        values = {
+            "id": id,
+            "order_number": f"#{id}",
+            "total_cents": 10_800,
+            "tax_cents": 800,
+            "shipping_cents": 1_000,
+            "currency": "USD",
+            "financial_status": "paid",
+            "order_placed_at": at,
+            "created_at": at,
+            "updated_at": at,
+            "attribution_data": {"_ab_visitor_id": "v1"},
+            **more,
+        }
+        insert(rows, "orders", values)
+
+    return put
