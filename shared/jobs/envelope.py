@@ -8,9 +8,10 @@ workflow's step {job, payload, taskToken}.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID
 
 from shared.jobs.messages import AGES_FROM, KEY_SUFFIX, OWN_SOURCE, Dead, Defer, Leg, Message, Record, Refused
@@ -22,6 +23,10 @@ UNKNOWN_JOB_GRACE = timedelta(minutes=15)
 UNKNOWN_JOB_RETRY_S = 30
 MAX_KEY = 512
 """Characters of a publisher's own key; a longer one is refused."""
+MAX_SEQ = 2**31 - 1
+"""The ledger's column of a leg's number is an integer."""
+_UNSTORABLE = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
+"""Escapes that may stand for what no text of PostgreSQL can hold."""
 
 
 class _Malformed(ValueError):
@@ -54,15 +59,32 @@ def _unknown(record: Record, what: str, now: datetime) -> Dead | Defer:
 
 def _read(record: Record, registry: Registry) -> list[Message]:
     try:
-        body = json.loads(record.body)
+        body = json.loads(record.body, parse_constant=_no_number)
     except (ValueError, RecursionError) as error:
         raise _Malformed("the body is no JSON") from error
+    if _UNSTORABLE.search(record.body):
+        body = _storable(body)
     if not isinstance(body, dict) or not isinstance(body.get("payload"), dict):
         raise _Malformed("the body must be an object with an object member `payload`")
     meta = body["payload"].get("_meta")
     if meta is not None and not isinstance(meta, dict):
         raise _Malformed("`_meta` must be an object")
     return [_message(record, body, meta or {}, job) for job in _jobs(record, body, registry)]
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _storable(value: Any) -> Any:
+    """The value without what PostgreSQL takes in no text: NUL and half surrogate pairs (an emoji cut in two)."""
+    if isinstance(value, str):
+        return value.replace("\0", "").encode("utf-8", "ignore").decode()
+    if isinstance(value, dict):
+        return {_storable(name): _storable(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_storable(part) for part in value]
+    return value
 
 
 def _jobs(record: Record, body: Mapping[str, Any], registry: Registry) -> list[AnyJob]:
@@ -141,15 +163,18 @@ def _instant(value: Any, fallback: datetime) -> datetime:
         return fallback
     try:
         instant = datetime.fromisoformat(value)
-    except ValueError:
+        return instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         return fallback
-    return instant.astimezone(UTC) if instant.tzinfo else instant.replace(tzinfo=UTC)
 
 
 def _leg(value: Any) -> Leg | None:
     if value is None:
         return None
     try:
-        return Leg(UUID(value["id"]), int(value["seq"]))
-    except (TypeError, KeyError, ValueError, AttributeError) as error:
+        leg = Leg(UUID(value["id"]), int(value["seq"]))
+    except (TypeError, KeyError, ValueError, AttributeError, OverflowError) as error:
         raise _Malformed("`_meta.run` must hold id and seq") from error
+    if not 0 <= leg.seq <= MAX_SEQ:
+        raise _Malformed("`_meta.run.seq` is no leg's number")
+    return leg

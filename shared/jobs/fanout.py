@@ -127,7 +127,7 @@ def _instant(text: str, record: Record, cron: Cron | None) -> datetime:
     try:
         found = datetime.fromisoformat(text)
         instant = found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
-    except ValueError:
+    except (ValueError, OverflowError):
         instant = (cron.previous(record.sent_at) if cron else None) or record.sent_at
     return instant.replace(second=0, microsecond=0)
 

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from pydantic_core import to_json
+
 from shared.jobs.context import Session
 
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
@@ -51,12 +53,9 @@ SET order_id = t.order_id,
     cancelled_announced_at = t.cancelled_announced_at,
     deleted_at = NULL,
     checked_at = %(now)s
-FROM unnest(
-    %(ids)s::text[], %(order_ids)s::text[], %(updated_ats)s::timestamptz[], %(content_hashes)s::text[],
-    %(commission_hashes)s::text[], %(created_announced_ats)s::timestamptz[], %(created_handled_ats)s::timestamptz[],
-    %(cancelled_announced_ats)s::timestamptz[]
-) AS t (shopify_order_id, order_id, shopify_updated_at, content_hash, commission_hash,
-        created_announced_at, created_handled_at, cancelled_announced_at)
+FROM jsonb_to_recordset(%(marks)s::jsonb) AS t (
+    shopify_order_id text, order_id text, shopify_updated_at timestamptz, content_hash text, commission_hash text,
+    created_announced_at timestamptz, created_handled_at timestamptz, cancelled_announced_at timestamptz)
 WHERE m.shopify_order_id = t.shopify_order_id
 """
 
@@ -104,22 +103,8 @@ def lock_marks(session: Session, ids: Sequence[str], *, source: str, now: dateti
 
 def write_marks(session: Session, marks: Sequence[Mark], *, now: datetime) -> None:
     """Write marks back that lock_marks gave; the orders count as checked now and as known to Shopify."""
-    if not marks:
-        return
-    session.execute(
-        WRITE_MARKS,
-        {
-            "now": now,
-            "ids": [m.shopify_order_id for m in marks],
-            "order_ids": [m.order_id for m in marks],
-            "updated_ats": [m.shopify_updated_at for m in marks],
-            "content_hashes": [m.content_hash for m in marks],
-            "commission_hashes": [m.commission_hash for m in marks],
-            "created_announced_ats": [m.created_announced_at for m in marks],
-            "created_handled_ats": [m.created_handled_at for m in marks],
-            "cancelled_announced_ats": [m.cancelled_announced_at for m in marks],
-        },
-    )
+    if marks:
+        session.execute(WRITE_MARKS, {"marks": to_json(list(marks)).decode(), "now": now})
 
 
 def drop_local_marks(session: Session, order_ids: Sequence[str]) -> None:

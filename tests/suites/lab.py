@@ -14,7 +14,7 @@ from typing import Any
 
 from shared.db.names import tenant_schema
 from shared.events.base import Payload
-from shared.jobs.messages import OWN_SOURCE
+from shared.jobs.messages import OWN_SOURCE, Outcome, Record, Refused
 from shared.jobs.ports import OutMessage
 from shared.jobs.registry import AnyJob, build_registry
 from shared.jobs.replay import Replayer
@@ -246,7 +246,7 @@ class Lab:
         traces = {row["message_id"] for row in runs}
         events = {row["correlation_id"] for row in runs}
         letters = self.bench.queues.dead(self.job.queue_name)
-        known = traces | {letter.message_id for letter in letters}
+        known = traces | {letter.message_id for letter in letters} | {_record(r).message_id for r in self.bench.reports}
         # Of several messages of one event any may carry its run on: the run keeps the first one's id.
         lost = [id for id, event in self.sent.items() if id not in known and event not in events]
         assert lost == [], f"no trace of the messages {lost}"
@@ -270,6 +270,10 @@ class Lab:
     def steal(self) -> None:
         """Another process takes the run over, and is never heard of again."""
         self.store.admin.execute(STEAL, {"until": self.now() + timedelta(seconds=STOLEN_S)})
+
+
+def _record(report: Outcome | Refused) -> Record:
+    return report.record if isinstance(report, Refused) else report.run.message.record
 
 
 def _difference(ended: Ended, expected: Ended) -> str:

@@ -70,7 +70,8 @@ DELETE FROM ab_order_attributions WHERE test_id = %(test_id)s AND order_id = %(o
 AUDIT = """
 -- A/B orders: what a person had changed
 INSERT INTO audit_logs (action, resource_type, resource_id, details, created_at)
-VALUES ('ab.order_reconciled', 'order', %(order_id)s, %(details)s, %(now)s)
+SELECT 'ab.order_reconciled', 'order', %(order_id)s, d.details, %(now)s
+FROM unnest(%(details)s::jsonb[]) AS d (details)
 """
 
 
@@ -115,9 +116,11 @@ def reconcile_one(
     with ctx.tenant_session() as session:
         hold_tests(session, world.test_ids, ctx.now())
         keep_notes(session, [order], carts)
-        attributions = _judge_all(ctx, session, world, order, carts, work)
+        names = {"orders": [order["id"]], "tests": world.test_ids}
+        held = {row["test_id"]: row for row in session.all(sql.HELD, names)}
+        attributions = _judge_all(session, world, order, carts, held, work)
         if audit:
-            _audit(ctx, session, order, attributions)
+            _audit(ctx, session, order, held, attributions)
         write(ctx, session, world, work, [order], carts)
     work.counts.checked, work.counts.shopify_asked = 1, int(bool(trials) and order["legacy_id"] is not None)
     return work.counts, AbOrderReconcileManualResult(
@@ -126,20 +129,29 @@ def reconcile_one(
 
 
 def _judge_all(
-    ctx: JobContext, session: Session, world: World, order: Row, carts: dict[str, Cart], work: Work
+    session: Session, world: World, order: Row, carts: dict[str, Cart], held: dict[str, Row], work: Work
 ) -> list[Attribution]:
     attributes = attributes_of(order, carts)
     records = sql.records_of(session, [order], [attributes], world.test_ids)
-    names = {"orders": [order["id"]], "tests": world.test_ids}
-    held = {row["test_id"]: row for row in session.all(sql.HELD, names)}
     return [
-        _judge(ctx, session, world, order, trial, evidence_of(order, attributes, trial, records), held, work)
+        _judge(session, world, order, trial, evidence_of(order, attributes, trial, records), held.get(trial.id), work)
         for trial in world.trials
     ]
 
 
+def _audit(
+    ctx: JobContext, session: Session, order: Row, held: dict[str, Row], attributions: Sequence[Attribution]
+) -> None:
+    details = [
+        Jsonb({"testId": now.test_id, "from": held.get(now.test_id, {}).get("variant_id"), "to": now.variant_id})
+        for now in attributions
+        if now.changed
+    ]
+    if details:
+        session.execute(AUDIT, {"order_id": order["id"], "details": details, "now": ctx.now()})
+
+
 def _judge(
-    ctx: JobContext,
     session: Session,
     world: World,
     order: Row,

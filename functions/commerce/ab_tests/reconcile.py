@@ -99,7 +99,7 @@ def reconcile_orders(ctx: JobContext, payload: AbOrderReconcile) -> AbOrderRecon
     """
     slot = slot_of(ctx, payload)
     if payload.order_id is not None:
-        counts, _ = reconcile_one(ctx, payload.order_id, payload.test_id, slot)
+        counts, _ = reconcile_one(ctx, payload.order_id, payload.test_id, slot, audit=False)
         return AbOrderReconcileResult(**asdict(counts), cursor=slot)
     with ctx.tenant_session(read_only=True) as session:
         check_test(session, payload.test_id)

@@ -76,11 +76,12 @@ def test_without_its_record_a_complete_schema_needs_only_its_grants_and_views_ag
         "replace view order_figures",
         "grant the tenant's schema to its role",
     ]
-    assert [action.what for action in report.schemas["jobs"]] == [
-        "replace function due",
+    ledger = [action.what for action in report.schemas["jobs"]]
+    assert [what for what in ledger if not what.startswith("replace function ")] == [
         "grant the ledger to the login role",
         "grant what health checks read to the platform role",
     ]
+    assert "replace function due" in ledger
 
 
 def test_changed_view_is_replaced_an_unchanged_one_is_not(empty_url: str) -> None:

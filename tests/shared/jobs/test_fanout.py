@@ -24,6 +24,7 @@ from shared.jobs.registry import build_registry
 from shared.jobs.testing import Bench, Deliver
 from shared.jobs.ticks import catch_up, last_ticks, tick_body
 from tests.conftest import Rows, with_database
+from tests.databases import PooledDatabase
 
 FAN, HEARD = Queue("fan"), Queue("fan-heard")
 SLUGS = [f"fan_{n:03}" for n in range(120)]
@@ -154,7 +155,7 @@ CONNECT = "INSERT INTO tenant_{slug}.shopify_connections VALUES ('active');"
 
 
 @pytest.fixture(scope="module")
-def template(server_url: str, template: str) -> Iterator[str]:
+def pooled_database(server_url: str, template: str) -> Iterator[PooledDatabase]:
     """The template with 120 more tenants, which have only the probed table; every tenth has a shop."""
     name = f"cgk_fanout_{os.getpid()}"
     with psycopg.connect(server_url, autocommit=True) as admin:
@@ -162,7 +163,9 @@ def template(server_url: str, template: str) -> Iterator[str]:
     with psycopg.connect(with_database(server_url, name)) as admin:
         admin.execute("".join(MAKE.format(slug=slug) for slug in SLUGS))
         admin.execute("".join(CONNECT.format(slug=slug) for slug in WITH_SHOP))
-    yield name
+    database = PooledDatabase(server_url, name)
+    yield database
+    database.drop()
     with psycopg.connect(server_url, autocommit=True) as admin:
         admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 

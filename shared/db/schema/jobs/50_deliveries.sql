@@ -2,7 +2,8 @@
 -- behind a transaction pooler; as statements of their own they would be planned for every message, over all days of the
 -- ledger. They take one JSON document each, so a member more is no new signature. Called by the jobs' login alone.
 --
--- The plan that a connection keeps must stay right while the tables grow, so only index lookups are allowed.
+-- The plan that a connection keeps must stay right while the tables grow: only index lookups are allowed, each table is
+-- given the ids that are meant, and the ledger the days.
 
 -- replace function claim
 CREATE OR REPLACE FUNCTION claim(
@@ -12,6 +13,7 @@ CREATE OR REPLACE FUNCTION claim(
     OUT known_seq integer, OUT known_run uuid, OUT reused boolean, OUT no_slot boolean, OUT slots jsonb
 ) RETURNS SETOF record LANGUAGE plpgsql SECURITY INVOKER
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET enable_material = off
 AS $$
 -- Claims a batch of messages, one row of jobs.claims per (job, tenant, key), and takes one place per scope and tenant.
 -- A row per item in order: its run when it is claimed, else what is known of the claim that is in its way.
@@ -119,7 +121,7 @@ BEGIN
     IF resumed <> '{}' THEN
         UPDATE jobs.runs r SET state = 'running', attempt = c.attempt, seq = c.seq, started_at = at, next_at = NULL
         FROM jobs.claims c
-        WHERE c.run_id = ANY(resumed) AND r.run_id = c.run_id AND r.run_at = c.run_at
+        WHERE c.run_id = ANY(resumed) AND r.run_id = ANY(resumed) AND r.run_id = c.run_id AND r.run_at = c.run_at
           AND r.run_at BETWEEN since AND at;
     END IF;
 END;
@@ -130,11 +132,12 @@ CREATE OR REPLACE FUNCTION settle(
     ended jsonb, outgoing jsonb, places jsonb, me uuid, at timestamptz, keep_dead_days integer
 ) RETURNS SETOF uuid LANGUAGE plpgsql SECURITY INVOKER
 SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+SET enable_material = off
 AS $$
 -- Ends runs that still own their claim: claim, run row, the payload's lifetime, what they send; and frees places.
 -- Returns the ids of those runs. A claim that names another owner or attempt by now is left alone.
 DECLARE
-    ids uuid[];
+    ids uuid[] := ARRAY(SELECT i.run_id FROM jsonb_to_recordset(ended) AS i (run_id uuid));
     since timestamptz;
     latest timestamptz;
 BEGIN
@@ -152,8 +155,8 @@ BEGIN
         FROM jsonb_to_recordset(ended) AS i (
             run_id uuid, job text, tenant text, key text, attempt integer, claim_state text, attempts_left integer,
             seq integer, cursor jsonb, result jsonb, code text, not_before timestamptz, ms integer)
-        WHERE c.job = i.job AND c.tenant = i.tenant AND c.key = i.key AND c.owner = me AND c.run_id = i.run_id
-          AND c.attempt = i.attempt AND c.state = 'running'
+        WHERE c.run_id = ANY(ids) AND c.run_id = i.run_id AND c.job = i.job AND c.tenant = i.tenant AND c.key = i.key
+          AND c.owner = me AND c.attempt = i.attempt  -- who is owner is running
         RETURNING c.run_id, c.run_at
     )
     SELECT array_agg(run_id), min(run_at), max(run_at) INTO ids, since, latest FROM settled;
@@ -165,12 +168,12 @@ BEGIN
     FROM jsonb_to_recordset(ended) AS i (
         run_id uuid, run_at timestamptz, run_state text, code text, detail text, result jsonb, ms integer, seq integer,
         not_before timestamptz)
-    WHERE i.run_id = ANY(ids) AND r.run_id = i.run_id AND r.run_at = i.run_at AND r.run_at BETWEEN since AND latest;
+    WHERE r.run_id = ANY(ids) AND r.run_id = i.run_id AND r.run_at = i.run_at AND r.run_at BETWEEN since AND latest;
 
     IF ended @> '[{"claim_state": "dead"}]' THEN
         UPDATE jobs.payloads p SET expires_on = (at AT TIME ZONE 'UTC')::date + keep_dead_days
         FROM jsonb_to_recordset(ended) AS i (run_id uuid, claim_state text)
-        WHERE i.run_id = ANY(ids) AND i.claim_state = 'dead' AND p.run_id = i.run_id;
+        WHERE p.run_id = ANY(ids) AND p.run_id = i.run_id AND i.claim_state = 'dead';
     END IF;
 
     IF outgoing IS NOT NULL THEN

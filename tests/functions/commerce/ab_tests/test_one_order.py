@@ -137,13 +137,16 @@ def test_completed_test_takes_the_order_however_long_ago(
     assert judge(deliver, test_id=TEST).result["testsChecked"] == 1
 
 
-def test_event_about_one_order_is_handled_alike(deliver: Deliver, visitor: Put, order: Put) -> None:
+def test_event_about_one_order_is_handled_alike_but_is_nobody_s_doing(
+    deliver: Deliver, rows: Rows, visitor: Put, order: Put
+) -> None:
     visitor()
     order()
 
     done = deliver(AbOrderReconcile(order_id="o1", slot=NOON))
 
     assert (done.result["checked"], done.result["attributed"]) == (1, 1)
+    assert rows("SELECT 1 FROM audit_logs") == []
 
 
 @pytest.mark.parametrize(
