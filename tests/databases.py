@@ -41,6 +41,8 @@ SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.rel
 WHERE c.relkind = 'r' AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' ORDER BY 1, 2
 """
 
+_numbers = itertools.count(1)
+
 
 class PooledDatabase:
     """A clone of the template that tests use one after the other."""
@@ -48,7 +50,6 @@ class PooledDatabase:
     def __init__(self, server_url: str, template: str) -> None:
         self._server_url = server_url
         self._template = template
-        self._numbers = itertools.count(1)
         self._name: str | None = None
         self._conn: psycopg.Connection[Any] | None = None
         self._shape = ""
@@ -64,7 +65,7 @@ class PooledDatabase:
 
     def _open(self) -> str:
         if self._name is None:
-            self._name = f"cgk_test_{os.getpid()}_{next(self._numbers)}"
+            self._name = f"cgk_test_{os.getpid()}_{next(_numbers)}"
             with psycopg.connect(self._server_url, autocommit=True) as admin:
                 admin.execute(
                     sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,12 +75,17 @@ class Store:
         store.minted = frozenset(row[0] for row in admin.execute(MINTED, {"schemas": list(schemas)}).fetchall())
         return store
 
-    def sums(self, schema: str | None = None) -> dict[Table, str]:
-        """Checksum of every table's rows, in one statement."""
+    def sums(self, schema: str | None = None, *, like: Sequence[str] | None = None) -> dict[Table, str]:
+        """Checksum of every table's rows, in one statement. `like`: only rows whose text is like one of these."""
         one = "SELECT {schema_text}, {name_text}, md5(string_agg(t::text, '|' ORDER BY t::text)) FROM {table} t"
+        if like is not None:
+            one += " WHERE t::text LIKE ANY({like})"
         parts = [
             sql.SQL(one).format(
-                schema_text=sql.Literal(table[0]), name_text=sql.Literal(table[1]), table=sql.Identifier(*table)
+                schema_text=sql.Literal(table[0]),
+                name_text=sql.Literal(table[1]),
+                table=sql.Identifier(*table),
+                like=sql.Literal(list(like or ())),
             )
             for table in self.tables
             if schema in (None, table[0])

@@ -69,7 +69,8 @@ def test_suspended_tenant_is_served_when_it_is_active_again(lab: Lab, count: Cou
             ended = lab.end()
             if expected.good:
                 assert "succeeded" in ended.states, f"{ended.states} {ended.codes}"
-                assert ended.work == expected.work
+                effects = {table: rows for table, rows in ended.effects.items() if table != "public.organizations"}
+                assert (effects, ended.events) == (expected.effects, expected.events)
         elif expected.good:
             assert suspended.good, f"{suspended.states} {suspended.codes}"
     lab.verdict()
