@@ -75,17 +75,19 @@ class Store:
         store.minted = frozenset(row[0] for row in admin.execute(MINTED, {"schemas": list(schemas)}).fetchall())
         return store
 
-    def sums(self, schema: str | None = None, *, like: Sequence[str] | None = None) -> dict[Table, str]:
-        """Checksum of every table's rows, in one statement. `like`: only rows whose text is like one of these."""
+    def sums(self, schema: str | None = None, *, like: Sequence[str] = (), unlike: str = "") -> dict[Table, str]:
+        """Checksum of every table's rows, in one statement. `like`: only rows whose text is like one of these, and not
+        like `unlike`."""
         one = "SELECT {schema_text}, {name_text}, md5(string_agg(t::text, '|' ORDER BY t::text)) FROM {table} t"
-        if like is not None:
-            one += " WHERE t::text LIKE ANY({like})"
+        if like:
+            one += " WHERE t::text LIKE ANY({like}) AND t::text NOT LIKE {unlike}"
         parts = [
             sql.SQL(one).format(
                 schema_text=sql.Literal(table[0]),
                 name_text=sql.Literal(table[1]),
                 table=sql.Identifier(*table),
-                like=sql.Literal(list(like or ())),
+                like=sql.Literal(list(like)),
+                unlike=sql.Literal(unlike),
             )
             for table in self.tables
             if schema in (None, table[0])
@@ -111,7 +113,7 @@ class Store:
 
     def restore(self) -> None:
         """Put every table back, and empty the ledger."""
-        parts = [sql.SQL("SET session_replication_role = replica")]
+        parts: list[sql.Composable] = [sql.SQL("SET session_replication_role = replica")]
         parts += [sql.SQL("DELETE FROM {}").format(sql.Identifier("jobs", name)) for name in LEDGER]
         for table in self.changed():
             columns = sql.SQL(", ").join(map(sql.Identifier, self.tables[table]))
