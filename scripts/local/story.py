@@ -225,6 +225,8 @@ class Story:
             self.after_step()
             time.sleep(0.25)
         self._settle_down()
+        told = [message for message in fakes.posted(self.slack_url) if ALERT_TITLE in str(message)]
+        self._check(f"alert {ALERT_TITLE!r}, raised three times, told once in Slack", len(told) == 1)
 
     def _derived(self) -> None:
         """What other jobs made of the orders: credits, commissions, the cron's fan-out."""
@@ -238,8 +240,6 @@ class Story:
                 orders, sales, commission = row["orders"], _dollars(row["sales"]), _dollars(row["commission"])
                 table.add_row(slug, row["creator"], f"{orders:,}", sales, commission)
         self.console.print(table)
-        told = [message for message in fakes.posted(self.slack_url) if ALERT_TITLE in str(message)]
-        self._check(f"alert {ALERT_TITLE!r}, raised three times, told once in Slack", len(told) == 1)
         for row in self._rows(FANNED_OUT, None):
             what = f"cron {CRON}, tick of {row['tick']}: {row['due']} of {row['tenants']} tenants due"
             self._check(f"{what}, {row['sent']} messages sent", row["failed"] == 0 and row["sent"] == row["due"])

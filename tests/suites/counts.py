@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 PREFIX = "suite: "
+NOTE = "suite note"
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,10 @@ class Count:
 
     def __call__(self, what: str, n: int = 1) -> None:
         self.properties.append((PREFIX + what, n))
+
+    def note(self, text: str) -> None:
+        """A sentence for the end of the session."""
+        self.properties.append((NOTE, text))
 
 
 def total(reports: Any) -> Counter[str]:
@@ -31,7 +36,11 @@ def total(reports: Any) -> Counter[str]:
 
 def write(terminal: Any) -> None:
     """The line at the end of a session in which suites have run."""
-    found = total([report for kind in ("passed", "failed") for report in terminal.stats.get(kind, ())])
+    reports = [report for kind in ("passed", "failed") for report in terminal.stats.get(kind, ())]
+    found = total(reports)
     if found:
         parts = ", ".join(f"{what} {n:,}" for what, n in sorted(found.items()))
         terminal.write_line(f"generic suites: {parts}")
+    notes = [str(v) for report in reports for n, v in getattr(report, "user_properties", ()) if n == NOTE]
+    if notes:
+        terminal.write_line(f"fairness: {'; '.join(dict.fromkeys(notes))}")

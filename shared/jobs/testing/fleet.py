@@ -10,9 +10,10 @@ from __future__ import annotations
 import heapq
 import itertools
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 
+from shared.jobs.messages import Record
 from shared.jobs.testing.bench import Bench
 from shared.jobs.testing.clock import START, ManualClock
 
@@ -71,24 +72,40 @@ class FleetClock(ManualClock):
         turn.set()
 
 
-class Fleet:
-    """`workers` processes that drain one queue of `bench`, whose clock must be a FleetClock."""
+Handle = Callable[[Bench, str, Sequence[Record]], object]
 
-    def __init__(self, bench: Bench, queue: str, *, workers: int, batch: int = 10) -> None:
+
+def deliver(bench: Bench, queue: str, records: Sequence[Record]) -> object:
+    """What a worker does with what it received: the whole pipeline."""
+    return bench.invoke(queue, records)
+
+
+class Fleet:
+    """`workers` processes that drain one queue of `bench`, whose clock must be a FleetClock.
+
+    `handle` stands in for the pipeline where only the queue's order is asked for; it must acknowledge by itself.
+    """
+
+    def __init__(self, bench: Bench, queue: str, *, workers: int, batch: int = 10, handle: Handle = deliver) -> None:
         assert isinstance(bench.clock, FleetClock)
+        self._handle = handle
         self.clock = bench.clock
         self.benches = [bench.twin() for _ in range(workers)]
         self._queue = queue
         self._batch = batch
         self.errors: list[BaseException] = []
 
-    def run(self, until: Callable[[], bool]) -> None:
-        """Work until `until()` is true or a worker fails; raises what it failed with."""
-        starts = [threading.Event() for _ in self.benches]
+    def run(self, until: Callable[[], bool], *, meanwhile: Iterable[tuple[float, Callable[[], object]]] = ()) -> None:
+        """Work until `until()` is true or a worker fails; raises what it failed with.
+
+        `meanwhile`: (seconds from now, what happens then), in the order of their time.
+        """
+        starts = [threading.Event() for _ in range(len(self.benches) + 1)]
         threads = [
             threading.Thread(target=self._work, args=(bench, turn, until), daemon=True)
-            for bench, turn in zip(self.benches, starts, strict=True)
+            for bench, turn in zip(self.benches, starts[1:], strict=True)
         ]
+        threads.append(threading.Thread(target=self._happen, args=(starts[0], list(meanwhile)), daemon=True))
         for thread in threads:
             thread.start()
         self.clock.run(threading.Event(), starts)
@@ -108,10 +125,22 @@ class Fleet:
             while not until() and not self.errors:
                 had = bench.queues.receive(self._queue, self._batch, 540)
                 if had:
-                    bench.invoke(self._queue, had)
+                    self._handle(bench, self._queue, had)
                 else:
                     self.clock.sleep(POLL_S)
         except BaseException as error:  # a worker that dies unasked ends the simulation
+            self.errors.append(error)
+        finally:
+            self.clock.end()
+
+    def _happen(self, turn: threading.Event, events: Sequence[tuple[float, Callable[[], object]]]) -> None:
+        self.clock.begin(turn)
+        began = self.clock.now()
+        try:
+            for at_s, event in events:
+                self.clock.sleep(max(0.0, at_s - (self.clock.now() - began).total_seconds()))
+                event()
+        except BaseException as error:
             self.errors.append(error)
         finally:
             self.clock.end()
