@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+import psycopg.sql
 from psycopg.conninfo import make_conninfo
 
 from shared.db.connections import connect
@@ -166,7 +167,7 @@ def _line(spent: float, calls: int, wall: float, name: str) -> str:
 
 
 def _name(query: Any) -> str:
-    text = query if isinstance(query, str) else str(query)
+    text = query.as_string() if isinstance(query, psycopg.sql.Composable) else str(query)
     lines: Sequence[str] = [line.strip() for line in text.strip().splitlines() if line.strip()]
     named = next((line for line in lines[:2] if line.startswith("--")), lines[0] if lines else "(empty)")
     return named.removeprefix("-- ")[:90]

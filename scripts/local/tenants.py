@@ -34,7 +34,7 @@ WITH workspace AS (
     VALUES (%(tenant)s, 'T00000000', 'Demo', %(token)s, '{chat:write}') ON CONFLICT (tenant_id) DO NOTHING
 )
 INSERT INTO tenant_slack_channel_mappings (tenant_id, notification_type, channel_id, channel_name)
-VALUES (%(tenant)s, 'system.alert', 'C00000001', 'alerts') ON CONFLICT DO NOTHING
+VALUES (%(tenant)s, 'system.error.critical', 'C00000001', 'alerts') ON CONFLICT DO NOTHING
 """
 CREATORS = """
 INSERT INTO creators (id, email, first_name, last_name, status, referral_code)
