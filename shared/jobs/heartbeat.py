@@ -20,7 +20,11 @@ BEAT_S = 40.0
 """Seconds between beats: two may fail before a lease of 120 s is over."""
 
 RENEW = """
--- jobs: heartbeat of a bulk run
+-- jobs: heartbeat of a bulk run: its claim, and its places under the tenant cap
+WITH places AS (
+    UPDATE jobs.slots SET lease_until = now() + make_interval(secs => %(lease)s)
+    WHERE scope IN (%(queue)s, %(job)s) AND tenant = %(tenant)s AND owner = %(owner)s
+)
 UPDATE jobs.claims SET lease_until = now() + make_interval(secs => %(lease)s)
 WHERE job = %(job)s AND tenant = %(tenant)s AND key = %(key)s AND owner = %(owner)s AND state = 'running'
 """
@@ -72,6 +76,7 @@ class Heartbeat:
         parameters = {
             "lease": self._lease_s,
             "job": run.job.id,
+            "queue": run.job.queue.name,
             "tenant": run.tenant.slug,
             "key": run.admitted.key,
             "owner": run.owner,

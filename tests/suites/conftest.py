@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import psycopg
 import pytest
 
-from shared.jobs.registry import Registry, load_registry
+from shared.jobs.registry import AnyJob, Registry, load_registry
 from tests.conftest import as_login, with_database
 from tests.suites import counts
 from tests.suites.lab import Lab
@@ -49,24 +50,37 @@ def filled_name() -> str:
     return f"cgk_filled_{os.getpid()}"
 
 
+OpenLab = Callable[[AnyJob], AbstractContextManager[Lab]]
+
+
 @pytest.fixture(scope="session")
-def lab(
-    request: pytest.FixtureRequest, server_url: str, filled: World, vendors: Vendors, registry: Registry
-) -> Iterator[Lab]:
+def open_lab(server_url: str, filled: World, vendors: Vendors) -> OpenLab:
+    """open_lab(job): the job in a database of its own, dropped at the end of the block."""
+
+    @contextmanager
+    def opened(job: AnyJob) -> Iterator[Lab]:
+        name = f"cgk_lab_{os.getpid()}_{job.id.replace('-', '_')}"[:60]
+        with psycopg.connect(server_url, autocommit=True) as server:
+            server.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+            server.execute(f'CREATE DATABASE "{name}" TEMPLATE "{filled_name()}" STRATEGY FILE_COPY')
+        url = with_database(server_url, name)
+        with psycopg.connect(url, autocommit=True) as admin:
+            ids = {side.slug: side.organization_id for side in filled.sides}
+            world = World(acme(ids["acme"]), globex(ids["globex"]), filled.sown)
+            made = Lab(job, Store.open(admin, schemas(world.sides)), world, vendors, as_login(url))
+            yield made
+            made.close()
+        with psycopg.connect(server_url, autocommit=True) as server:
+            server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+    return opened
+
+
+@pytest.fixture(scope="session")
+def lab(request: pytest.FixtureRequest, open_lab: OpenLab, registry: Registry) -> Iterator[Lab]:
     """The job in a database of its own, which every case puts back. All tests of a job follow one another."""
-    name = f"cgk_lab_{os.getpid()}_{request.param.replace('-', '_')}"[:60]
-    with psycopg.connect(server_url, autocommit=True) as server:
-        server.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-        server.execute(f'CREATE DATABASE "{name}" TEMPLATE "{filled_name()}" STRATEGY FILE_COPY')
-    url = with_database(server_url, name)
-    with psycopg.connect(url, autocommit=True) as admin:
-        ids = {side.slug: side.organization_id for side in filled.sides}
-        world = World(acme(ids["acme"]), globex(ids["globex"]), filled.sown)
-        made = Lab(registry.jobs[request.param], Store.open(admin, schemas(world.sides)), world, vendors, as_login(url))
+    with open_lab(registry.jobs[request.param]) as made:
         yield made
-        made.close()
-    with psycopg.connect(server_url, autocommit=True) as server:
-        server.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ from tests.suites.world import NOWHERE
 SESSION_OPEN = "while a session is open"
 
 
-@pytest.mark.parametrize("vendors", ["answer", "are away"])
-def test_no_session_is_open_during_a_vendor_call(lab: Lab, count: Count, vendors: str) -> None:
-    with lab.case(f"vendors {vendors}"):
-        if vendors == "are away":
+@pytest.mark.parametrize("reach", ["answer", "are away"])
+def test_no_session_is_open_during_a_vendor_call(lab: Lab, count: Count, reach: str) -> None:
+    with lab.case(f"vendors {reach}"):
+        if reach == "are away":
             lab.bench.settings.update(dict.fromkeys(list(lab.bench.settings), NOWHERE))
         with watching(lab.bench) as watch:
             lab.send()

@@ -20,7 +20,7 @@ class Faults:
         self.reached: list[str] = []
         """The points since the last `clear`, in order."""
         self._counts: Counter[str] = Counter()
-        self._plans: dict[tuple[str, int], Callable[[], None]] = {}
+        self._plans: dict[tuple[str, int], Callable[[], object]] = {}
 
     def __call__(self, point: str) -> None:
         self.reached.append(point)
@@ -28,7 +28,7 @@ class Faults:
         if plan := self._plans.pop((point, self._counts[point]), None):
             plan()
 
-    def on(self, point: str, do: Callable[[], None], *, nth: int = 1) -> None:
+    def on(self, point: str, do: Callable[[], object], *, nth: int = 1) -> None:
         """Call `do`, which may raise, when `point` is reached for the nth time from now on; once."""
         if point not in POINTS:
             raise ValueError(f"{point!r} is no point of the pipeline: {', '.join(POINTS)}")
