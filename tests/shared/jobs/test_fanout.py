@@ -241,12 +241,12 @@ def test_tick_starts_one_message_per_active_tenant(fan: Bench, rows: Rows) -> No
 def test_tenant_that_is_not_active_or_not_provisioned_gets_no_cron(fan: Bench, admin: psycopg.Connection[Any]) -> None:
     admin.execute("UPDATE public.organizations SET status = 'suspended' WHERE slug = 'fan_001'")
     admin.execute("UPDATE public.organizations SET status = 'onboarding' WHERE slug = 'fan_002'")
-    admin.execute("INSERT INTO public.organizations (slug, name, status) VALUES ('newcomer', 'N', 'active')")
+    admin.execute("INSERT INTO public.organizations (slug, name, status) VALUES ('fan_without_role', 'N', 'active')")
 
     started = fan.tick("fan-hourly").started
 
     assert set(ALL) - set(started) == {"fan_001", "fan_002"}
-    assert "newcomer" not in started
+    assert "fan_without_role" not in started
 
 
 def test_tenant_suspended_after_the_fan_out_is_skipped(fan: Bench, admin: psycopg.Connection[Any]) -> None:
