@@ -10,7 +10,7 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -58,7 +58,7 @@ def _run(held: ExitStack, options: argparse.Namespace) -> int:
     up = platform.start(
         held, settings=settings, encryption_key=key, prepare=lambda database: tenants.prepare(database, key)
     )
-    environment = _write_environment(up, key)
+    environment = _write_environment(up, key, settings)
     held.callback(ENV_FILE.unlink, missing_ok=True)
     os.environ.update(environment)
     held.callback(reload.start_watching(up.engine.endpoint, _say_reloaded).set)
@@ -97,7 +97,7 @@ def forget() -> None:
         shutil.rmtree(state, ignore_errors=True)
 
 
-def _write_environment(up: platform.Platform, key: str) -> dict[str, str]:
+def _write_environment(up: platform.Platform, key: str, settings: Mapping[str, str]) -> dict[str, str]:
     """Write .dev/env, by which the command line finds this platform; what it says."""
     environment = {
         "DATABASE_URL": up.database.url,
@@ -106,6 +106,7 @@ def _write_environment(up: platform.Platform, key: str) -> dict[str, str]:
         "CGK_BUS": "cgk",
         "CGK_BUCKET": f"cgk-{deploy.ACCOUNT}-{engine.REGION}",
         **engine.client_environment(up.engine.endpoint),
+        **settings,  # the fakes, for jobs that `cgk-jobs invoke` runs in its own process
     }
     ENV_FILE.touch(mode=0o600)
     ENV_FILE.write_text("".join(f"{name}={value}\n" for name, value in environment.items()), encoding="utf-8")
