@@ -19,6 +19,8 @@ from tests.suites.store import Store
 from tests.suites.world import Vendors, World, build, schemas
 
 JOBS = sorted(load_registry().jobs)
+TENANT_JOBS = sum(job.tenants != "system" for job in load_registry())
+"""Jobs that run for a tenant."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

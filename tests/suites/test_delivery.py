@@ -94,6 +94,22 @@ def test_process_that_dies_at_any_point_loses_nothing(lab: Lab, count: Count) ->
     lab.verdict()
 
 
+REFUSING = ("after-parse", "after-refuse", "in-relay", "after-relay", "before-answer")
+
+
+def test_process_that_dies_while_it_refuses_a_message_loses_no_letter(lab: Lab, count: Count) -> None:
+    for point in REFUSING:
+        with lab.case(f"refusal, crash at {point}"):
+            lab.bench.faults.crash(point)
+            lab.send(lab.body({"tenantId": "nobody"}))
+            lab.end()
+            assert lab.bench.crashes == 1, "the point was not reached"
+            codes = {letter.attributes["code"] for letter in lab.bench.queues.dead(lab.job.queue_name)}
+            assert codes == {"INVALID_PAYLOAD"}, codes
+        count("crash points")
+    lab.verdict()
+
+
 def test_database_that_hangs_up_at_any_point_loses_nothing(lab: Lab, count: Count) -> None:
     for point, nth in lab.positions(POINTS, most=1):
         with lab.case(f"cut at {point} {nth}"):

@@ -15,7 +15,7 @@ from typing import Any
 
 from shared.db.names import tenant_schema
 from shared.jobs.samples import SYSTEM
-from tests.suites.conftest import JOBS
+from tests.suites.conftest import TENANT_JOBS
 from tests.suites.counts import Count
 from tests.suites.lab import Lab, listening
 from tests.suites.marks import marks_in
@@ -44,7 +44,7 @@ SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND app
 def test_job_neither_reads_nor_writes_anything_of_another_tenant(lab: Lab, count: Count) -> None:
     if lab.tenant == SYSTEM:
         return  # the platform's own runs serve no tenant
-    rng, left = random.Random(lab.job.id), math.ceil(ATTEMPTS / len(JOBS))
+    rng, left = random.Random(lab.job.id), math.ceil(ATTEMPTS / TENANT_JOBS)
     while left > 0:
         attempts = min(CHUNK, left)
         with lab.case(f"{attempts} attempts"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from tests.suites.counts import Count
 from tests.suites.lab import Lab
 
 BATCH = 10
-EXAMPLES = 10
+EXAMPLES = 50 if os.environ.get("CGK_NIGHTLY") == "1" else 5
 """Batches per job and kind of poison."""
 BUGS = ("UNEXPECTED", "DATABASE_ERROR")
 """Codes that no payload may cause: the job or the kernel was not ready for it."""
