@@ -32,7 +32,7 @@ WAITS_FOR_TOKEN = {
 }
 
 
-def eventually(look: Callable[[], T | None], within_s: float = 15) -> T:
+def eventually(look: Callable[[], T | None], within_s: float = 30) -> T:
     """The first value that is neither None nor empty; fails when none comes in time."""
     until = time.monotonic() + within_s
     while not (found := look()):
