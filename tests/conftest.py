@@ -56,7 +56,8 @@ def server_url() -> Iterator[str]:
         server = get_server(folder, cleanup_mode="stop")
         with psycopg.connect(server.get_uri(), autocommit=True) as admin:
             # Nothing here outlives the session: a test's database need not survive the machine's loss of power.
-            for setting in ("fsync", "full_page_writes", "synchronous_commit"):
+            # Compiling plans is for large tables, and to look through all small ones counts as one.
+            for setting in ("fsync", "full_page_writes", "synchronous_commit", "autovacuum", "jit"):
                 admin.execute(f"ALTER SYSTEM SET {setting} = off")
             admin.execute("SELECT pg_reload_conf()")
         yield server.get_uri()

@@ -52,8 +52,9 @@ class PooledDatabase:
         self._template = template
         self._name: str | None = None
         self._conn: psycopg.Connection[Any] | None = None
+        self._writer: psycopg.Connection[Any] | None = None
         self._shape = ""
-        self._filled: sql.Composed | None = None
+        self._filled = b""
         self._kept: list[tuple[sql.Identifier, sql.Identifier]] = []
 
     @contextmanager
@@ -73,13 +74,17 @@ class PooledDatabase:
                     )
                 )
             self._conn = psycopg.connect(self._url(), autocommit=True)
-            self._remember(self._conn)
+            # Without triggers and foreign keys, so that the order of the tables does not matter. A connection of its
+            # own: changing the role forgets all plans, and looking through all tables is mostly planning.
+            options = "-c session_replication_role=replica -c lock_timeout=2s"
+            self._writer = psycopg.connect(self._url(), autocommit=True, options=options)
+            self._remember(self._conn, self._writer)
         return self._url()
 
     def _url(self) -> str:
         return psycopg.conninfo.make_conninfo(self._server_url, dbname=self._name)
 
-    def _remember(self, conn: psycopg.Connection[Any]) -> None:
+    def _remember(self, conn: psycopg.Connection[Any], writer: psycopg.Connection[Any]) -> None:
         """Keep the template's own rows in temporary tables, and a query that names the tables with rows."""
         tables = [sql.Identifier(*row) for row in conn.execute(TABLES).fetchall()]
         parts = [
@@ -89,11 +94,11 @@ class PooledDatabase:
             for n, table in enumerate(tables)
         ]
         self._tables = tables
-        self._filled = sql.SQL(" UNION ALL ").join(parts)
+        self._filled = sql.SQL(" UNION ALL ").join(parts).as_bytes(conn)
         self._kept = []
         for n, _ in conn.execute(self._filled).fetchall():
             copy = sql.Identifier(f"kept_{n}")
-            conn.execute(sql.SQL("CREATE TEMPORARY TABLE {} AS TABLE {}").format(copy, tables[n]))
+            writer.execute(sql.SQL("CREATE TEMPORARY TABLE {} AS TABLE {}").format(copy, tables[n]))
             self._kept.append((tables[n], copy))
         self._shape = self._fingerprint(conn)
 
@@ -104,30 +109,30 @@ class PooledDatabase:
 
     def _put_back(self) -> bool:
         """Whether the database is in its first state again."""
-        conn = self._conn
-        if conn is None or conn.closed or self._filled is None:
+        conn, writer = self._conn, self._writer
+        if conn is None or writer is None or conn.closed or writer.closed:
             return False
         try:
             if self._fingerprint(conn) != self._shape:
                 return False
-            with conn.transaction():
-                # Without triggers and foreign keys: the order of the tables does not matter.
-                conn.execute("SET LOCAL session_replication_role = replica; SET LOCAL lock_timeout = '2s'")
-                for n, size in conn.execute(self._filled).fetchall():
+            filled = conn.execute(self._filled, prepare=True).fetchall()
+            with writer.transaction():
+                for n, size in filled:
                     way = "TRUNCATE {} CASCADE" if size > LARGE else "DELETE FROM {}"
-                    conn.execute(sql.SQL(way).format(self._tables[n]))
+                    writer.execute(sql.SQL(way).format(self._tables[n]))
                 for table, copy in self._kept:
-                    conn.execute(sql.SQL("DELETE FROM {table}").format(table=table))
-                    conn.execute(sql.SQL("INSERT INTO {table} SELECT * FROM {copy}").format(table=table, copy=copy))
+                    writer.execute(sql.SQL("DELETE FROM {table}").format(table=table))
+                    writer.execute(sql.SQL("INSERT INTO {table} SELECT * FROM {copy}").format(table=table, copy=copy))
         except psycopg.Error:
             return False
         return True
 
     def drop(self) -> None:
         """Throw the database away; the next use makes a new one."""
-        if self._conn is not None:
-            self._conn.close()
+        for conn in (self._conn, self._writer):
+            if conn is not None:
+                conn.close()
         if self._name is not None:
             with psycopg.connect(self._server_url, autocommit=True) as admin:
                 admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(self._name)))
-        self._name = self._conn = None
+        self._name = self._conn = self._writer = None

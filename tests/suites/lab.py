@@ -112,6 +112,7 @@ class Lab:
 
     def close(self) -> None:
         self.bench.connections.discard()
+        self.store.close()
 
     @cached_property
     def reference(self) -> Ended:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from hashlib import md5
 from typing import Any
 
 import psycopg
@@ -43,23 +45,21 @@ SCANS = """
 SELECT COALESCE(sum(COALESCE(seq_scan, 0) + COALESCE(idx_scan, 0)), 0) FROM pg_stat_user_tables
 WHERE schemaname = %(schema)s
 """
+ROWS = "SELECT {n}, md5(t::text) FROM {table} t"
+ROWS_LIKE = "SELECT {n}, md5(t::text) FROM {table} t WHERE t::text LIKE ANY({like}) AND t::text NOT LIKE {unlike}"
 LEDGER = ("claims", "runs", "payloads", "outbox", "slots", "tokens", "pauses", "ticks", "rate_limits")
 
 Table = tuple[str, str]
 Sums = Mapping[Table, str]
-Stamp = tuple[int, int]
-"""How many rows a table has, and the newest transaction that wrote one: a table that nobody wrote keeps its own."""
 
 
 @dataclass
 class Store:
-    """The business tables of one database, seen by the admin. `before`: their checksums in the snapshot; `unwritten`:
-    their stamps while they are as in the snapshot."""
+    """The business tables of one database, seen by the admin. `before`: their checksums in the snapshot."""
 
     admin: psycopg.Connection[Any]
     tables: dict[Table, list[str]]
     before: Sums
-    unwritten: dict[Table, Stamp] = field(default_factory=dict)
     minted: frozenset[str] = frozenset()
     """Names of columns that a sequence fills: another number with each run."""
     _texts: dict[tuple[Any, ...], bytes] = field(default_factory=dict)
@@ -81,56 +81,31 @@ class Store:
         found = admin.execute(TABLES, {"schemas": list(schemas)}).fetchall()
         store = cls(admin, {(schema, name): columns for schema, name, columns in found}, {})
         store.before = store.sums()
-        store.unwritten = store.stamps()
         store.minted = frozenset(row[0] for row in admin.execute(MINTED, {"schemas": list(schemas)}).fetchall())
         return store
 
-    def stamps(self, schema: str | None = None, *, only: Iterable[Table] | None = None) -> dict[Table, Stamp]:
-        """The stamp of every table, in one statement that is planned once: ten times as quick as checksums."""
-        tables = self._of(schema) if only is None else list(only)
-        one = "SELECT {schema}, {name}, count(*), COALESCE(max(xmin::text::bigint), 0) FROM {table}"
-        return {(row[0], row[1]): (row[2], row[3]) for row in self._each(one, tables, prepare=only is None)}
+    def sums(self, schema: str | None = None, *, like: Sequence[str] = (), unlike: str = "") -> dict[Table, str]:
+        """Checksum of every table's rows, by one statement that is planned once: a row each and no aggregate, for those
+        are slow to set up hundreds of times. `like`: only rows whose text is like one of these, and not like `unlike`.
+        """
+        tables = [table for table in self.tables if schema in (None, table[0])]
+        found: dict[Table, list[str]] = {table: [] for table in tables}
+        for n, row in self.admin.execute(self._each(tables, like, unlike), prepare=not like):
+            found[tables[n]].append(row)
+        return {table: md5("".join(sorted(rows)).encode()).hexdigest() if rows else "" for table, rows in found.items()}
 
-    def sums(
-        self,
-        schema: str | None = None,
-        *,
-        only: Iterable[Table] | None = None,
-        like: Sequence[str] = (),
-        unlike: str = "",
-    ) -> dict[Table, str]:
-        """Checksum of every table's rows, in one statement. `like`: only rows whose text is like one of these, and not
-        like `unlike`."""
-        one = "SELECT {schema}, {name}, md5(string_agg(t::text, '|' ORDER BY t::text)) FROM {table} t"
-        if like:
-            one += " WHERE t::text LIKE ANY({like}) AND t::text NOT LIKE {unlike}"
-        tables = self._of(schema) if only is None else list(only)
-        rows = self._each(one, tables, like=sql.Literal(list(like)), unlike=sql.Literal(unlike))
-        return {(row[0], row[1]): row[2] or "empty" for row in rows}
-
-    def _of(self, schema: str | None) -> list[Table]:
-        return [table for table in self.tables if schema in (None, table[0])]
-
-    def _each(self, one: str, tables: Sequence[Table], *, prepare: bool = False, **more: sql.Composable) -> list[Any]:
-        """The rows of a query of each table, in one statement."""
-        key = (one, *tables, *map(repr, more.values()))
-        if not tables:
-            return []
+    def _each(self, tables: Sequence[Table], like: Sequence[str], unlike: str) -> bytes:
+        key = (*tables, *like, unlike)
         if key not in self._texts:
-            parts = [
-                sql.SQL(one).format(schema=sql.Literal(t[0]), name=sql.Literal(t[1]), table=sql.Identifier(*t), **more)
-                for t in tables
-            ]
+            one = sql.SQL(ROWS_LIKE if like else ROWS)
+            words = {"like": sql.Literal(list(like)), "unlike": sql.Literal(unlike)}
+            parts = [one.format(n=sql.Literal(n), table=sql.Identifier(*t), **words) for n, t in enumerate(tables)]
             self._texts[key] = sql.SQL(" UNION ALL ").join(parts).as_bytes(self.admin)
-        return self.admin.execute(self._texts[key], prepare=prepare).fetchall()
-
-    def _written(self) -> dict[Table, Stamp]:
-        """The tables that somebody wrote since they were as in the snapshot."""
-        return {table: stamp for table, stamp in self.stamps().items() if stamp != self.unwritten[table]}
+        return self._texts[key]
 
     def changed(self) -> list[Table]:
         """The tables that differ from the snapshot."""
-        return [table for table, sum_ in self.sums(only=self._written()).items() if sum_ != self.before[table]]
+        return [table for table, sum_ in self.sums().items() if sum_ != self.before[table]]
 
     def effects(self, schemas: Iterable[str]) -> dict[str, list[Any]]:
         """Table -> its rows, without what differs between any two runs, for the tables that changed."""
@@ -143,12 +118,23 @@ class Store:
         rows = [plain({n: "<minted>" if n in self.minted else v for n, v in row.items()}) for row in found]
         return sorted(rows, key=repr)
 
+    @cached_property
+    def _writer(self) -> psycopg.Connection[Any]:
+        """A connection without triggers and foreign keys. Of its own: changing that setting forgets all plans."""
+        info = self.admin.info
+        dsn = psycopg.conninfo.make_conninfo(info.dsn, password=info.password)
+        return psycopg.connect(dsn, autocommit=True, options="-c session_replication_role=replica")
+
+    def close(self) -> None:
+        if "_writer" in vars(self):
+            self._writer.close()
+
     def restore(self) -> None:
         """Put every table back, and empty the ledger."""
-        parts: list[sql.Composable] = [sql.SQL("SET session_replication_role = replica")]
-        parts += [sql.SQL("DELETE FROM {}").format(sql.Identifier("jobs", name)) for name in LEDGER]
-        written = self._written()
-        for table in written:
+        parts: list[sql.Composable] = [
+            sql.SQL("DELETE FROM {}").format(sql.Identifier("jobs", name)) for name in LEDGER
+        ]
+        for table in self.changed():
             columns = sql.SQL(", ").join(map(sql.Identifier, self.tables[table]))
             parts.append(sql.SQL("DELETE FROM {}").format(sql.Identifier(*table)))
             parts.append(
@@ -156,9 +142,7 @@ class Store:
                     sql.Identifier(*table), columns, columns, _copy_of(table)
                 )
             )
-        parts.append(sql.SQL("SET session_replication_role = DEFAULT"))
-        self.admin.execute(sql.SQL("; ").join(parts))
-        self.unwritten |= self.stamps(only=written)
+        self._writer.execute(sql.SQL("; ").join(parts))
 
     def scans(self, schema: str) -> int:
         """How often the tables of a schema were read so far, by anybody whose statistics have arrived."""

@@ -144,13 +144,13 @@ def test_process_that_lost_its_lease_writes_nothing(lab: Lab, count: Count) -> N
 
             def steal(stood: list[object] = stood) -> None:
                 lab.steal()
-                stood.append(lab.store.stamps())
+                stood.append(lab.store.sums())
 
             lab.bench.faults.on(point, steal, nth=nth)
             lab.send()
             lab.pump()
             if stood:  # a later message of the chain may be the one that passes the point
-                assert lab.store.stamps() == stood[0], "it has written after losing its lease"
+                assert lab.store.sums() == stood[0], "it has written after losing its lease"
             lab.expect_same(lab.end())
         count("lost leases")
     lab.verdict()

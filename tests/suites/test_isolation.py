@@ -88,13 +88,13 @@ def _nothing_leaked(lab: Lab, logs: str, published: Any) -> None:
 
 
 def _standing(lab: Lab) -> tuple[Any, ...]:
-    """Stamps of the other tenant's schema, checksums of its rows in shared tables, and of its runs."""
+    """Checksums of the other tenant's schema, of its rows in shared tables, and of its runs."""
     other = lab.world.globex
     named = [f"%{other.organization_id}%", f"%cnry-{other.slug}-%", f"%{CREATORS[other.slug]}%", f"%{other.uuid}%"]
     # A row of acme may name what it was told; that is no row of the other tenant.
     shared = lab.store.sums("public", like=named, unlike=f"%{lab.world.acme.organization_id}%")
     ledger = lab.store.rows(LEDGER, {"slug": other.slug})
-    return lab.store.stamps(tenant_schema(other.slug)), shared, ledger
+    return lab.store.sums(tenant_schema(other.slug)), shared, ledger
 
 
 def _scans(lab: Lab) -> int:

@@ -160,7 +160,7 @@ def schemas(sides: tuple[Side, ...]) -> list[str]:
 
 
 def _filled(admin: psycopg.Connection[Any], schema: str) -> frozenset[str]:
-    return frozenset(name for (_, name), sum_ in Store.open(admin, [schema]).before.items() if sum_ != "empty")
+    return frozenset(name for (_, name), sum_ in Store.open(admin, [schema]).before.items() if sum_)
 
 
 def _connect(admin: psycopg.Connection[Any], side: Side) -> None:
