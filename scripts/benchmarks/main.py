@@ -22,6 +22,7 @@ from scripts.benchmarks.results import Result, table
 ROWS: dict[str, str] = {
     "pipeline": "scripts.benchmarks.pipeline:pipeline",
     "orders": "scripts.benchmarks.orders:orders",
+    "scale": "scripts.benchmarks.scale:scale",
     "fanout": "scripts.benchmarks.fanout:fanout",
     "rivals": "scripts.benchmarks.rivals:rivals",
     "engine": "scripts.benchmarks.wired:wired",

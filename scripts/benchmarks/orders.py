@@ -11,20 +11,18 @@ import json
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 import psycopg
-from psycopg import sql
 
 from scripts.benchmarks.lab import TENANTS, Lab
 from scripts.benchmarks.results import Goal, Result, in_turns, ratio
+from scripts.benchmarks.tables import Rows
 from scripts.local import ROOT
 from shared.db.connections import connect
-from shared.db.names import tenant_schema
 from shared.db.sessions import TransactionSession, commit, open_tenant
 from shared.events import Event, Payload
 from shared.jobs.context import Tenant
@@ -45,10 +43,6 @@ TABLES = ("orders", "order_line_items", "fulfillments", "refunds", "refund_line_
 """What store_orders writes; tables that reference others come after them."""
 
 ORGANIZATION = "SELECT id FROM public.organizations WHERE slug = %(slug)s"
-KEYS = """
-SELECT a.attname FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = ANY(i.indkey)
-WHERE i.indrelid = %(table)s::regclass AND i.indisprimary
-"""
 
 
 class Quiet(TransactionSession):
@@ -75,7 +69,7 @@ def orders(lab: Lab) -> list[Result]:
         connect(lab.database_url, application_name="bench") as conn,
     ):
         tenant = the_tenant(admin, TENANTS[0])
-        rows = Rows(admin, tenant, TENANTS[1])
+        rows = Rows(admin, tenant, TENANTS[1], tables=TABLES, parts=ORDERS // CHUNK, together=("refund_line_items",))
         rows.empty()
         store(conn, tenant, records)
         rows.take()
@@ -142,78 +136,6 @@ def store_texts(conn: psycopg.Connection[Any], tenant: Tenant, texts: Sequence[s
         store(conn, tenant, [map_order(json.loads(text)) for text in texts[start : start + CHUNK]])
 
 
-class Rows:
-    """What store_orders wrote for `tenant`, written anew into the same tables of `other` in two other ways."""
-
-    def __init__(self, admin: psycopg.Connection[Any], tenant: Tenant, other: str) -> None:
-        self._admin = admin
-        self._tenant = tenant
-        self._from, self._to = tenant_schema(tenant.slug), tenant_schema(other)
-        self._copied: dict[str, list[bytes]] = {}
-        self._rows: dict[str, tuple[str, list[tuple[Any, ...]]]] = {}
-
-    def timed(self, work: Any) -> float:
-        """Seconds of `work` on empty tables."""
-        self.empty()
-        began = time.perf_counter()
-        work()
-        return time.perf_counter() - began
-
-    def empty(self) -> None:
-        tables = sql.SQL(", ").join(sql.Identifier(schema, t) for schema in (self._from, self._to) for t in TABLES)
-        self._admin.execute(sql.SQL("TRUNCATE {} CASCADE").format(tables))
-
-    def take(self) -> None:
-        """Keep the rows in memory: as COPY's own format, and as values with their statement."""
-        for table in TABLES:
-            name = sql.Identifier(self._from, table)
-            with self._admin.cursor() as cursor, cursor.copy(sql.SQL("COPY {} TO STDOUT").format(name)) as copy:
-                rows = b"".join(bytes(part) for part in copy).splitlines(keepends=True)
-            self._copied[table] = _parts(rows, ORDERS // CHUNK, together=table == "refund_line_items")
-            columns = self._admin.execute(sql.SQL("SELECT * FROM {} LIMIT 0").format(name)).description or []
-            texts = sql.SQL(", ").join(sql.SQL("{}::text").format(sql.Identifier(c.name)) for c in columns)
-            values = self._admin.execute(sql.SQL("SELECT {} FROM {}").format(texts, name)).fetchall()
-            self._rows[table] = (self._upsert(table, [c.name for c in columns]), values)
-
-    def _upsert(self, table: str, columns: list[str]) -> str:
-        place = sql.Identifier(self._to, table)
-        keys = [row[0] for row in self._admin.execute(KEYS, {"table": f"{self._to}.{table}"}).fetchall()]
-        return (
-            sql.SQL("INSERT INTO {} ({}) VALUES ({}) ON CONFLICT ({}) DO UPDATE SET {}")
-            .format(
-                place,
-                sql.SQL(", ").join(map(sql.Identifier, columns)),
-                sql.SQL(", ").join([sql.Placeholder()] * len(columns)),
-                sql.SQL(", ").join(map(sql.Identifier, keys)),
-                sql.SQL(", ").join(sql.SQL("{0} = excluded.{0}").format(sql.Identifier(c)) for c in columns),
-            )
-            .as_string(self._admin)
-        )
-
-    def copy(self) -> None:
-        for part in range(ORDERS // CHUNK):
-            with self._admin.transaction():
-                for table in TABLES:
-                    statement = sql.SQL("COPY {} FROM STDIN").format(sql.Identifier(self._to, table))
-                    with self._admin.cursor() as cursor, cursor.copy(statement) as copy:
-                        copy.write(self._copied[table][part])
-
-    def loop(self) -> None:
-        for table in TABLES:
-            statement, rows = self._rows[table]
-            for start in range(0, len(rows), CHUNK):
-                with self._admin.transaction():
-                    for row in rows[start : start + CHUNK]:
-                        self._admin.execute(statement.encode(), row)
-
-
-def _parts(rows: list[bytes], parts: int, *, together: bool) -> list[bytes]:
-    """Rows in so many parts; `together`: all in the last, because what they reference is spread over all."""
-    if together:
-        return [b""] * (parts - 1) + [b"".join(rows)]
-    return [b"".join(rows[n * len(rows) // parts : (n + 1) * len(rows) // parts]) for n in range(parts)]
-
-
 def _memory(lab: Lab) -> Result:
     few, many = (peak_mib(lab, count) for count in MEMORY_ORDERS)
     what, against = f"peak memory, {MEMORY_ORDERS[1]:,} orders", f"{MEMORY_ORDERS[0]:,} orders ({few:.0f} MiB)"
@@ -239,10 +161,10 @@ def _stream(path: str, admin_url: str, database_url: str) -> float:
     with connect(database_url, application_name="bench") as conn, open(path, encoding="utf-8") as lines:
         while chunk := list(itertools.islice(lines, CHUNK)):
             store_texts(conn, tenant, chunk)
-    return _peak_kib() / 1024
+    return peak_kib() / 1024
 
 
-def _peak_kib() -> int:
+def peak_kib() -> int:
     """Of this program alone: getrusage would count the process that started it."""
     from pathlib import Path
 

@@ -83,26 +83,28 @@ class Verdict:
 # -- quantities --------------------------------------------------------------------------------------------------------
 
 # A variant without level rows takes the number of its product's answer; one with levels their sum over active places.
+# Each part is made once: in one plan with the update, the planner tried every variant against every given one.
 OBSERVE = """
 -- catalog: quantities of variants, as their product's answer or their levels say
-WITH given AS (
-    SELECT * FROM unnest(%(ids)s::text[], %(quantities)s::integer[]) AS g (id, quantity)
-), wanted AS (
-    SELECT v.shopify_variant_id AS id, v.product_id, v.inventory_quantity AS before,
-           CASE WHEN l.levels > 0 THEN COALESCE(l.available, 0) ELSE COALESCE(g.quantity, v.inventory_quantity) END
-               AS quantity
-    FROM given g
+WITH held AS MATERIALIZED (
+    SELECT v.shopify_variant_id AS id, v.product_id, v.inventory_item_id, v.inventory_quantity AS before, g.quantity
+    FROM unnest(%(ids)s::text[], %(quantities)s::integer[]) AS g (id, quantity)
     JOIN product_variants v ON v.shopify_variant_id = g.id
-    CROSS JOIN LATERAL (
-        SELECT count(*) AS levels, sum(i.available) FILTER (WHERE p.is_active) AS available
-        FROM inventory_levels i JOIN inventory_locations p ON p.shopify_location_id = i.shopify_location_id
-        WHERE i.inventory_item_id = v.inventory_item_id
-    ) AS l
+), stocked AS MATERIALIZED (
+    SELECT i.inventory_item_id, sum(i.available) FILTER (WHERE p.is_active) AS available
+    FROM inventory_levels i JOIN inventory_locations p ON p.shopify_location_id = i.shopify_location_id
+    WHERE i.inventory_item_id = ANY(ARRAY(SELECT inventory_item_id FROM held))
+    GROUP BY i.inventory_item_id
+), wanted AS MATERIALIZED (
+    SELECT h.id, h.before,
+           CASE WHEN s.inventory_item_id IS NOT NULL THEN COALESCE(s.available, 0)
+                ELSE COALESCE(h.quantity, h.before) END AS quantity
+    FROM held h LEFT JOIN stocked s ON s.inventory_item_id = h.inventory_item_id
 )
 UPDATE product_variants v
 SET inventory_quantity = w.quantity, updated_at = %(now)s, synced_at = %(now)s
 FROM wanted w
-WHERE v.shopify_variant_id = w.id AND v.inventory_quantity IS DISTINCT FROM w.quantity
+WHERE v.shopify_variant_id = w.id AND w.before IS DISTINCT FROM w.quantity
 RETURNING v.shopify_variant_id AS id, v.product_id, w.before
 """
 
