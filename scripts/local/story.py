@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from scripts.local import deploy, fakes
+from scripts.local import chapters, deploy, fakes
 from scripts.local.fakes import Shops
 from scripts.local.platform import Platform
 from scripts.local.tenants import BACKFILL, SHOPS, TRICKLE
@@ -86,7 +86,7 @@ class Story:
             self.registry: Registry = load_registry()
             self.publisher = Publisher(EventBridgeBus("cgk", APP), SqsQueues("cgk-"), self.registry, source=APP)
             vendor = self.shops.gross()
-            first = self._rows(ORDERS, BACKFILL)[0]
+            first = self.rows(ORDERS, BACKFILL)[0]
             if first["orders"] == vendor[SHOPS[BACKFILL]][0]:
                 self.console.print(f"{first['orders']:,} orders are here from an earlier start; nothing to import.")
             else:
@@ -96,17 +96,18 @@ class Story:
 
     def _import_all(self, vendor: dict[str, tuple[int, int]]) -> None:
         started = time.monotonic()
-        before = self._rows(ORDERS, BACKFILL)[0]["orders"]
+        before = self.rows(ORDERS, BACKFILL)[0]["orders"]
         self._backfill("onboarding", vendor[SHOPS[BACKFILL]][0], trickle=True)
         seconds = time.monotonic() - started
-        stored = self._rows(ORDERS, BACKFILL)[0]["orders"] - before
+        stored = self.rows(ORDERS, BACKFILL)[0]["orders"] - before
         self.console.print(f"Imported {stored:,} orders in {seconds:.0f} s: {stored / seconds:,.0f} orders/s.")
         figures = self._figures()
         again = self._backfill("app", vendor[SHOPS[BACKFILL]][0], trickle=False)
         self._tick()
         self._alert()
+        chapters.catalog(self)
         untouched = figures == self._figures() and again["stored"] == 0
-        self._check(
+        self.check(
             f"second backfill looked at {again['checked']:,} orders and changed nothing",
             untouched and again["checked"] == vendor[SHOPS[BACKFILL]][0],
         )
@@ -116,7 +117,7 @@ class Story:
         sql = (
             "SELECT count(*), sum(total_cents), sum(refunded_cents), sum(net_sales_cents), max(updated_at) FROM orders"
         )
-        return tuple(self._rows(sql, BACKFILL)[0].values())
+        return tuple(self.rows(sql, BACKFILL)[0].values())
 
     def _backfill(self, source: str, expected: int, *, trickle: bool) -> dict[str, Any]:
         """Ask for everything, follow the run to its end; its row."""
@@ -128,15 +129,15 @@ class Story:
         with self._progress() as progress:
             task = progress.add_task("backfill" if trickle else "backfill again", total=expected)
             run = self._follow(asked_at, lambda done: progress.update(task, completed=done), deliveries)
-        self._check(f"backfill run completed ({source})", run["status"] == "completed" and run["failed"] == 0)
-        self._settle_down()
+        self.check(f"backfill run completed ({source})", run["status"] == "completed" and run["failed"] == 0)
+        self.settle_down()
         return run
 
     def _follow(self, asked_at: datetime, show: Callable[[int], None], deliveries: Iterator[None]) -> dict[str, Any]:
         seen, moved = -1, time.monotonic()
         while True:
             next(deliveries, None)
-            rows = [row for row in self._rows(LAST_RUN, BACKFILL) if row["started_at"] >= asked_at]
+            rows = [row for row in self.rows(LAST_RUN, BACKFILL) if row["started_at"] >= asked_at]
             done = rows[0]["checked"] if rows else 0
             if done != seen:
                 seen, moved = done, time.monotonic()
@@ -171,7 +172,7 @@ class Story:
                 self.publisher.publish(WebhookReceived.model_validate_json(_json(received)), TRICKLE)
             yield
 
-    def _settle_down(self) -> None:
+    def settle_down(self) -> None:
         """Wait until no message is on its way any more."""
         moved, last = time.monotonic(), -1
         while left := self._waiting():
@@ -189,20 +190,20 @@ class Story:
     def _summary(self, vendor: dict[str, tuple[int, int]]) -> None:
         table = Table("tenant", "orders", "gross total", "at the shop", title="Orders")
         for slug, shop in SHOPS.items():
-            row = self._rows(ORDERS, slug)[0]
+            row = self.rows(ORDERS, slug)[0]
             here, there = (row["orders"], row["cents"]), vendor[shop]
             table.add_row(slug, f"{here[0]:,}", _dollars(here[1]), f"{there[0]:,} / {_dollars(there[1])}")
-            self._check(f"{slug}: {here[0]:,} orders, {_dollars(here[1])}, as at the shop to the cent", here == there)
+            self.check(f"{slug}: {here[0]:,} orders, {_dollars(here[1])}, as at the shop to the cent", here == there)
         self.console.print(table)
         self._derived()
         ledger = Table("tenant", "job", "state", "messages", title="Ledger")
-        for row in self._rows(LEDGER, None):
+        for row in self.rows(LEDGER, None):
             ledger.add_row(row["tenant"], row["job"], row["state"], f"{row['n']:,}")
         self.console.print(ledger)
-        self._check("every message of the ledger has come to an end", self._one(OPEN_RUNS) == 0)
-        self._check("the outbox is empty", self._one(OUTBOX) == 0)
+        self.check("every message of the ledger has come to an end", self._one(OPEN_RUNS) == 0)
+        self.check("the outbox is empty", self._one(OUTBOX) == 0)
         dead = {binding.name: sum(self._depth(f"{binding.name}-dlq")) for binding in self.registry.queues()}
-        self._check(f"all {len(dead)} dead-letter queues are empty", not any(dead.values()))
+        self.check(f"all {len(dead)} dead-letter queues are empty", not any(dead.values()))
 
     def _tick(self) -> None:
         """Let a cron's schedule fire now: its tick is a message, which the pipeline fans out over the tenants."""
@@ -210,10 +211,10 @@ class Story:
         job = self.registry.jobs[CRON]
         SqsQueues("cgk-").send(job.queue_name, [OutMessage(tick_body(CRON, at.isoformat()))])
         end = time.monotonic() + PATIENCE_S
-        while not self._rows(FANNED_OUT, None) and time.monotonic() < end:
+        while not self.rows(FANNED_OUT, None) and time.monotonic() < end:
             self.after_step()
             time.sleep(0.25)
-        self._settle_down()
+        self.settle_down()
 
     def _alert(self) -> None:
         """One problem reported three times: one record, one message to the people in charge."""
@@ -224,29 +225,29 @@ class Story:
         while self._one(ALERTED) < 3 and time.monotonic() < end:
             self.after_step()
             time.sleep(0.25)
-        self._settle_down()
+        self.settle_down()
         told = [message for message in fakes.posted(self.slack_url) if ALERT_TITLE in str(message)]
-        self._check(f"alert {ALERT_TITLE!r}, raised three times, told once in Slack", len(told) == 1)
+        self.check(f"alert {ALERT_TITLE!r}, raised three times, told once in Slack", len(told) == 1)
 
     def _derived(self) -> None:
         """What other jobs made of the orders: credits, commissions, the cron's fan-out."""
         for slug in SHOPS:
-            found = self._rows(CREDITS, slug)[0]
+            found = self.rows(CREDITS, slug)[0]
             what = f"{slug}: credits of {found['orders']:,} orders, {found['splits']:,} models and windows of them,"
-            self._check(f"{what} sum exactly to each order", found["wrong"] == 0 and found["orders"] > 0)
+            self.check(f"{what} sum exactly to each order", found["wrong"] == 0 and found["orders"] > 0)
         table = Table("tenant", "code", "orders", "net sales", "commission", title="Commissions per creator")
         for slug in SHOPS:
-            for row in self._rows(COMMISSIONS, slug):
+            for row in self.rows(COMMISSIONS, slug):
                 orders, sales, commission = row["orders"], _dollars(row["sales"]), _dollars(row["commission"])
                 table.add_row(slug, row["creator"], f"{orders:,}", sales, commission)
         self.console.print(table)
-        for row in self._rows(FANNED_OUT, None):
+        for row in self.rows(FANNED_OUT, None):
             what = f"cron {CRON}, tick of {row['tick']}: {row['due']} of {row['tenants']} tenants due"
-            self._check(f"{what}, {row['sent']} messages sent", row["failed"] == 0 and row["sent"] == row["due"])
+            self.check(f"{what}, {row['sent']} messages sent", row["failed"] == 0 and row["sent"] == row["due"])
 
     # Small parts.
 
-    def _check(self, what: str, holds: bool) -> None:
+    def check(self, what: str, holds: bool) -> None:
         self.checks.append((what, holds))
         self.console.print(f"[{'green' if holds else 'red'}]{'ok' if holds else 'WRONG':>5}[/]  {what}")
 
@@ -258,14 +259,14 @@ class Story:
         visible, hidden, delayed = (int(found.get(name, 0)) for name in names)
         return visible, hidden, delayed
 
-    def _rows(self, sql: str, slug: str | None) -> list[dict[str, Any]]:
+    def rows(self, sql: str, slug: str | None) -> list[dict[str, Any]]:
         with self.admin.transaction(), self.admin.cursor(row_factory=dict_row) as cursor:
             if slug is not None:
                 cursor.execute("SELECT set_config('search_path', %s, true)", (f"{tenant_schema(slug)}, public",))
             return cursor.execute(sql.encode()).fetchall()
 
     def _one(self, sql: str) -> int:
-        return int(self._rows(sql, None)[0]["n"])
+        return int(self.rows(sql, None)[0]["n"])
 
     def _progress(self) -> Progress:
         columns: Sequence[Any] = (

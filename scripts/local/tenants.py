@@ -18,7 +18,7 @@ BACKFILL = "demo_one"
 TRICKLE = "demo_two"
 """Gets single orders by webhook."""
 SHOPS = {BACKFILL: "demo-one.myshopify.com", TRICKLE: "demo-two.myshopify.com"}
-SCOPES = ["read_orders", "read_all_orders", "read_customers", "read_products"]
+SCOPES = ["read_orders", "read_all_orders", "read_customers", "read_products", "read_inventory", "read_locations"]
 
 CONNECT = """
 INSERT INTO shopify_connections

@@ -7,6 +7,8 @@ is session-wide: no SET, no prepared statement, no session advisory lock, no sta
 from __future__ import annotations
 
 import contextlib
+import select
+import time
 from typing import Any
 
 import psycopg
@@ -53,6 +55,10 @@ def connect(url: str, *, application_name: str) -> Connection:
     )
 
 
+FRESH_S = 5.0
+"""Seconds in which a connection that was asked at the start of an invocation is taken to be there at the next."""
+
+
 class ConnectionHolder:
     """The one connection of a process: opened at first use, checked at the start of each invocation.
 
@@ -63,6 +69,7 @@ class ConnectionHolder:
         self._url = url
         self._application_name = application_name
         self._connection: Connection | None = None
+        self._asked_at = 0.0
 
     def get(self) -> Connection:
         """The connection; opened when there is none or the last one was lost."""
@@ -75,12 +82,20 @@ class ConnectionHolder:
     def begin_invocation(self) -> None:
         """Drop a connection that is lost, dead or left inside a transaction; the next get() opens a new one.
 
-        A frozen Lambda environment does not notice that the server hung up, so an idle connection is asked something.
+        A frozen Lambda environment does not notice that the server hung up, so a connection that was idle for a while
+        is asked something. One that was used just now is only looked at: a server that hangs up says so, and nothing
+        else is to be read between two statements.
         """
         if self._connection is None:
             return
         if self._connection.closed or self._connection.info.transaction_status != TransactionStatus.IDLE:
             self.discard()
+            return
+        now = time.time()  # the monotonic clock may stand still while the environment is frozen
+        idle, self._asked_at = now - self._asked_at, now
+        if 0 <= idle < FRESH_S:
+            if select.select([self._connection.fileno()], [], [], 0)[0]:
+                self.discard()
             return
         try:
             self._connection.execute("")

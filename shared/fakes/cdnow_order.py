@@ -10,6 +10,9 @@ from typing import Any, NamedTuple
 from shared.fakes.shopify.builders import fulfilment_node, gid, money, refund_line_node, refund_node, share
 
 DAY_S = 86_400
+ALBUMS = 400
+FIRST_PRODUCT, FIRST_VARIANT = 70_000, 80_000
+"""Album n is product 70,000 + n, its CD variant 80,000 + n."""
 Json = dict[str, Any]
 
 # (% of the customers, path and query, utm source, medium, campaign); {click} becomes a click id of the customer.
@@ -153,7 +156,7 @@ class CdnowOrder:
             self.lines.append(self._line(at, count, price, discounts[at], returned[at]))
 
     def _line(self, at: int, count: int, unit: int, discount: int, returned: int) -> Json:
-        currency, album = self.currency, 1 + mix(self.customer, self.legacy_id, 5) % 400
+        currency, album = self.currency, 1 + mix(self.customer, self.legacy_id, 5) % ALBUMS
         allocated = [{"allocatedAmountSet": _money(discount, currency)}] if discount else []
         return {
             "__typename": "LineItem",
@@ -166,8 +169,8 @@ class CdnowOrder:
             "currentQuantity": count - returned,
             "isGiftCard": False,
             "requiresShipping": True,
-            "product": {"id": gid("Product", 70_000 + album)},
-            "variant": {"id": gid("ProductVariant", 80_000 + album)},
+            "product": {"id": gid("Product", FIRST_PRODUCT + album)},
+            "variant": {"id": gid("ProductVariant", FIRST_VARIANT + album)},
             "sellingPlan": None,
             "originalUnitPriceSet": _money(unit, currency),
             "originalTotalSet": _money(unit * count, currency),

@@ -2,9 +2,10 @@
 
     python -m shared.fakes.shopify --port 4010 --state-dir .dev/shopify --cdnow .dev/cache/CDNOW_master.txt
 
-With --cdnow two shops are open: one with the whole purchase log, one whose orders are the last purchases of the
-log. The log's last day is yesterday at the first start and stays there while the state directory lives, so that a
-second start shows the same shop. Ends with status 0 on SIGTERM or Ctrl-C, 1 with one sentence when it cannot start.
+With --cdnow two shops are open: one with the whole purchase log and the albums that it sells, one whose orders are the
+last purchases of the log. The log's last day is yesterday at the first start and stays there while the state directory
+lives, so that a second start shows the same shop. Ends with status 0 on SIGTERM or Ctrl-C, 1 with one sentence when it
+cannot start.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import threading
 from datetime import UTC, datetime
 from pathlib import Path
 
-from shared.fakes import cdnow
+from shared.fakes import cdnow, demo_catalog
 from shared.fakes.shopify.fake import ShopifyFake
 from shared.fakes.shopify.shop import Shop
 from shared.fakes.vendor_files import VendorFileError, shopify_schema
@@ -59,6 +60,7 @@ def _open_shops(fake: ShopifyFake, options: argparse.Namespace) -> None:
         day = cdnow.anchored_last_day(options.state_dir, datetime.now(UTC))
         whole, last = cdnow.whole_log(log, day), cdnow.trickle(log, day, options.trickle)
         shops.append(fake.shop(*_domain_and_token(options.cdnow_shop), base=whole))
+        demo_catalog.fill(shops[-1])
         shops.append(fake.shop(*_domain_and_token(options.trickle_shop), base=last))
     for shop in shops:
         shop.bucket.maximum, shop.bucket.rate = options.maximum_available, options.restore_rate

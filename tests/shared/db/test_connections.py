@@ -50,6 +50,24 @@ def test_connection_in_another_state_is_opened_anew(
     holder.discard()
 
 
+def test_connection_that_was_asked_just_now_is_only_looked_at(
+    database_url: str, admin: psycopg.Connection[tuple[int]]
+) -> None:
+    holder = ConnectionHolder(database_url, application_name="test")
+    first = backend(holder)
+    holder.begin_invocation()  # asked
+    asked = admin.execute("SELECT query_start FROM pg_stat_activity WHERE pid = %s", (first,)).fetchone()
+
+    holder.begin_invocation()
+
+    assert backend(holder) == first
+    assert admin.execute("SELECT query_start FROM pg_stat_activity WHERE pid = %s", (first,)).fetchone() == asked
+    admin.execute("SELECT pg_terminate_backend(%s, 5000)", (first,))
+    holder.begin_invocation()
+    assert backend(holder) != first
+    holder.discard()
+
+
 def test_connection_sets_nothing_on_the_server(database_url: str) -> None:
     with connect(database_url, application_name="cgk-jobs test") as connection:
         changed = connection.execute(
