@@ -139,6 +139,10 @@ class JobContext(Protocol):
         """What the former leg gave to continue_from; None on the first leg."""
 
     @property
+    def files(self) -> tuple[str, ...]:
+        """Prefixes of the bucket below which the job may write, as it declares."""
+
+    @property
     def log(self) -> logging.LoggerAdapter[logging.Logger]: ...
     @property
     def http(self) -> Http:

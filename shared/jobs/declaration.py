@@ -119,6 +119,8 @@ class Job(Generic[P, R]):
     text: str = field(default="", compare=False)
     workflows: tuple[str, ...] = ()
     """State machines that the job starts, or whose held steps it answers."""
+    files: tuple[str, ...] = ()
+    """Prefixes of the bucket below which the job writes files, such as "feeds"; its function's role follows."""
     platform: bool = False
     """Whether a tenant's run may open platform sessions too, and emit for another tenant: alerts, which tell both."""
     blackout: Callable[[Blackout], None] | None = field(default=None, compare=False)
@@ -169,6 +171,7 @@ def job(
     max_hops: int = MAX_HOPS,
     tenant_cap: int | None = None,
     workflows: tuple[str, ...] = (),
+    files: tuple[str, ...] = (),
     platform: bool = False,
     blackout: Callable[[Blackout], None] | None = None,
 ) -> Callable[[Callable[[JobContext, P], R | HoldToken[R]]], Job[P, R]]:
@@ -190,6 +193,9 @@ def job(
         raise DeclarationError(
             f"{id}: tenant_cap={tenant_cap} does nothing beside the queue's {queue.tenant_cap}; give a smaller one"
         )
+    for prefix in files:
+        if not re.fullmatch(r"[a-z][a-z0-9-]*", prefix) or prefix.startswith("payloads"):
+            raise DeclarationError(f"{id}: files={prefix!r} is no prefix of its own; take a lower-case word")
     for event in events:
         if "event_name" not in vars(event):
             raise DeclarationError(f"{id}: {event.__name__} names no event; give it name= in its class statement")
@@ -226,6 +232,7 @@ def job(
             max_hops=max_hops,
             tenant_cap=tenant_cap,
             workflows=workflows,
+            files=files,
             platform=platform,
             blackout=blackout,
             module=handler.__module__,

@@ -200,6 +200,10 @@ class RunContext:
         return self._run.job.id
 
     @property
+    def files(self) -> tuple[str, ...]:
+        return self._run.job.files
+
+    @property
     def tenant(self) -> Tenant:
         return self._run.tenant
 

@@ -34,6 +34,7 @@ from shared.jobs.fanout import FiredTick, fan_out, ticks_among
 from shared.jobs.heartbeat import Heartbeat
 from shared.jobs.logs import log
 from shared.jobs.messages import Acknowledge, Admitted, Defer, Message, Outcome, Outgoing, Record, Refused, Run
+from shared.jobs.metering import Meter
 from shared.jobs.offload import Vault, fetch
 from shared.jobs.pauses import Pauses
 from shared.jobs.payloads import KEEP_SUCCEEDED_DAYS, Blobs, SealedPayload, seal_payload
@@ -66,14 +67,23 @@ class Pipeline:
     report: Callable[[Outcome | Refused], None] = log
     pauses: Pauses = field(init=False, compare=False)
     vault: Vault = field(init=False, compare=False)
+    meter: Meter = field(init=False, compare=False)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "meter", Meter(self.shop.registry))
         object.__setattr__(self, "pauses", Pauses(self.shop.connections))
         object.__setattr__(self, "vault", Vault(self.blobs, self.shop.keyring))
 
     def handle(self, records: Sequence[Record], context: LambdaContext) -> dict[str, list[dict[str, str]]]:
         """Deliver a batch; Lambda's partial batch response."""
-        return _Invocation(self, records, context).handle()
+        response = _Invocation(self, records, context).handle()
+        self.meter.flush(self.shop.metrics)
+        return response
+
+    def tell(self, item: Outcome | Refused) -> None:
+        """What became of a message: its log line, and its part in the metrics."""
+        self.report(item)
+        self.meter.add(item)
 
 
 @dataclass
@@ -237,7 +247,7 @@ class _Invocation:
         shop.at("after-refuse")
         for item in ended:
             self.finished.add(item.record.message_id)
-            self.pipe.report(item)
+            self.pipe.tell(item)
         self._relay(rows)
 
     def _relay(self, rows: Sequence[Outgoing]) -> None:
@@ -270,7 +280,7 @@ class _Invocation:
         self.finished.add(record.message_id)
         if isinstance(outcome.ending, Defer) and not settlement.leaves_queue(outcome.ending):
             self._return(record, outcome.ending, outcome.run.message)
-        self.pipe.report(outcome)
+        self.pipe.tell(outcome)
 
     def _return(self, record: Record, verdict: Defer, message: Message | None) -> None:
         self.finished.add(record.message_id)

@@ -136,6 +136,11 @@ class Metrics(Protocol):
     def count(self, name: str, value: float, **dimensions: str) -> None:
         """Add `value` to the metric, at once: it counts whatever becomes of the run."""
 
+    def measure(
+        self, counts: Mapping[str, float], times_ms: Mapping[str, Sequence[float]] = ..., **dimensions: str
+    ) -> None:
+        """Several metrics of one set of dimensions: counters, and durations in milliseconds, one value per run."""
+
 
 class Alarms(Protocol):
     """The alarm topic: what is left when the database, and with it every alert, is down."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from shared.jobs.messages import OWN_SOURCE
@@ -58,9 +59,20 @@ class MemoryMetrics:
 
     def __init__(self) -> None:
         self.counted: list[tuple[str, float, dict[str, str]]] = []
+        self.measured: list[tuple[str, float | list[float], dict[str, str]]] = []
+        """What the pipeline measured of its runs, beside what jobs counted."""
 
     def count(self, name: str, value: float, **dimensions: str) -> None:
         self.counted.append((name, value, dimensions))
+
+    def measure(
+        self,
+        counts: Mapping[str, float],
+        times_ms: Mapping[str, Sequence[float]] = MappingProxyType({}),
+        **dimensions: str,
+    ) -> None:
+        self.measured += [(name, value, dimensions) for name, value in counts.items()]
+        self.measured += [(name, list(values), dimensions) for name, values in times_ms.items()]
 
     def total(self, name: str) -> float:
         """Sum of a metric over all its dimensions."""

@@ -52,6 +52,8 @@ class Nameless(Event):
         pytest.param({"timeout_s": 900}, handler, "continue_from", id="timeout above 840"),
         pytest.param({"timeout_s": 0}, handler, "timeout_s", id="timeout of nothing"),
         pytest.param({"max_age_s": 30}, handler, "retried", id="age below the timeout"),
+        pytest.param({"files": ("payloads-own",)}, handler, "prefix", id="files among the payloads"),
+        pytest.param({"files": ("a/b",)}, handler, "prefix", id="files below a path"),
         pytest.param({"on": Nameless}, handler, "name=", id="event without a name"),
         pytest.param({"on": ToySeen}, handler, "fit", id="payload of another event"),
         pytest.param({}, undescribed, "docstring", id="no docstring"),
