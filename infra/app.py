@@ -1,17 +1,21 @@
 """The CDK app: one shared stack, the kernel's, and one per category that has jobs; all of it derives from the registry.
 
-cdk deploy --all            (cdk.json names this module)
-python -m infra.app         (templates only: cdk.out/)
+cdk deploy --all -c stage=staging            (cdk.json names this module)
+python -m infra.app -c stage=staging         (templates only, into a folder that CDK_OUTDIR names)
 """
 
 from __future__ import annotations
 
+import argparse
+import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import aws_cdk as cdk
 
+from infra.constructs.bundle import ROOT
 from infra.deployment import Deployment, DeploymentError
 from infra.stacks.category import CategoryStack
 from infra.stacks.kernel import KernelStack
@@ -20,7 +24,8 @@ from infra.stacks.workflows import WorkflowsStack, check_names
 from infra.workflows import Workflow, WorkflowError, load
 from shared.jobs.registry import Registry, load_registry
 
-MAX_RESOURCES = 500  # CloudFormation's limit for one stack
+CLI_CONTEXT = "CDK_CONTEXT_JSON"
+"""Environment variable in which the CDK CLI hands its context to the app."""
 
 
 def build(
@@ -39,9 +44,11 @@ def build(
     app = cdk.App(context=context, outdir=outdir, analytics_reporting=False, default_stack_synthesizer=synthesizer)
     deployment = Deployment.from_context(app.node.get_all_context())
     deployment.check_connections(registry.queues())
-    shared = SharedStack(app, deployment)
+    deployment.check_rules(registry)
+    deployment.check_publishers(registry)
     check_names(workflows, registry)
     machines = workflows if deployment.workflows == "on" else ()
+    shared = SharedStack(app, registry, deployment, machines)
     stacks: list[cdk.Stack] = [KernelStack(app, deployment, machines)]
     stacks += [CategoryStack(app, category, registry, deployment, machines) for category in registry.categories]
     if machines:
@@ -53,10 +60,29 @@ def build(
     return app
 
 
-def main() -> int:
+def project_context() -> dict[str, Any]:
+    """The context of cdk.json; the CDK CLI hands it over by itself, with what its own command line adds."""
+    if os.environ.get(CLI_CONTEXT):
+        return {}
+    found: dict[str, Any] = json.loads((ROOT / "cdk.json").read_text(encoding="utf-8"))["context"]
+    return found
+
+
+def given_context(arguments: Sequence[str]) -> dict[str, str]:
+    """What the command line adds: `-c key=value`, as with the CDK CLI. Raises DeploymentError for anything else."""
+    parser = argparse.ArgumentParser(prog="python -m infra.app", description=__doc__)
+    parser.add_argument("-c", "--context", action="append", default=[], metavar="KEY=VALUE")
+    pairs = [pair.partition("=") for pair in parser.parse_args(arguments).context]
+    if wrong := [key for key, equals, _ in pairs if not equals]:
+        raise DeploymentError(f"-c {wrong[0]}: give KEY=VALUE")
+    return {key: value for key, _, value in pairs}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
     """Synthesize into cdk.out or where the CDK CLI wants it; 2 when the context is wrong."""
     try:
-        build(load_registry(), load(), outdir=None).synth()
+        context = {**project_context(), **given_context(sys.argv[1:] if arguments is None else arguments)}
+        build(load_registry(), load(), context=context, outdir=None).synth()
     except (DeploymentError, WorkflowError) as error:
         print(f"cdk: {error}", file=sys.stderr)
         return 2

@@ -4,6 +4,7 @@
   engine runs functions on its own Python, of the same minor version, so no wheel for Lambda's platform would load.
 - Visibility: a worker that dies before its handler begins leaves its message hidden for the queue's default, which is
   hours for long jobs. Here that is two minutes, as after a crash later on; the engine asks for no more.
+- Left out, because the engine knows none: the bus's archive and the saved queries of CloudWatch Logs.
 - Address: functions reach the engine by AWS_ENDPOINT_URL.
 """
 

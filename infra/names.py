@@ -6,10 +6,15 @@ Stacks refer to each other's resources by name only: no exports, so no stack blo
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, TypeVar
 
 import aws_cdk as cdk
 from constructs import Construct
+
+if TYPE_CHECKING:
+    from infra.deployment import Deployment
+
+T = TypeVar("T", bound=cdk.CfnElement)
 
 
 def logical_id(*parts: str) -> str:
@@ -17,10 +22,15 @@ def logical_id(*parts: str) -> str:
     return "".join(word[:1].upper() + word[1:] for part in parts for word in re.split(r"[^A-Za-z0-9]+", part) if word)
 
 
-def named(resource: Any, *parts: str) -> Any:
+def named(resource: T, *parts: str) -> T:
     """Give an L1 resource its readable logical id instead of a path hash; returns the resource."""
     resource.override_logical_id(logical_id(*parts))
     return resource
+
+
+def stack_environment(deployment: Deployment) -> cdk.Environment | None:
+    """Account and region of the stacks, where the context binds them."""
+    return cdk.Environment(account=deployment.account, region=deployment.region) if deployment.account else None
 
 
 def queue_arn(scope: Construct, name: str) -> str:

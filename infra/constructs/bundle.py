@@ -2,6 +2,9 @@
 
 On AWS: one zip with `functions/` and `shared/`, one layer with the locked libraries, built by pip for Lambda's own
 platform, without Docker. The local engine takes the checkout itself (infra/local_engine.py).
+
+Reproducible: the same commit gives the same files, whatever the folder, the clock, the umask or the interpreter that
+builds them, and so the same hash. So a second machine deploys nothing anew, and a rollback finds what was there.
 """
 
 from __future__ import annotations
@@ -33,7 +36,14 @@ PYTHON = "3.13"
 PLATFORMS = {"arm64": "aarch64", "x86_64": "x86_64"}
 GLIBC_TAGS = ("manylinux_2_28", "manylinux2014", "manylinux_2_17")
 """Wheels that run on Lambda's Amazon Linux 2023 (glibc 2.34)."""
-LEFT_OUT = ("__pycache__", "*.pyc")
+LEFT_OUT = ("shared/cli", "shared/fakes", "shared/jobs/testing", "shared/jobs/samples.py", "shared/jobs/reference.py")
+"""What no function needs: the command line, stand-ins of vendors, tools of the tests and the documentation."""
+FILE_MODE, FOLDER_MODE = 0o644, 0o755
+"""Lambda reads as another user than the one that builds; a umask is no part of a commit."""
+NO_INDEX = ("NewConnectionError", "NameResolutionError", "ConnectTimeoutError", "ProxyError")
+"""How pip says that it cannot reach an index."""
+LAYOUT = "2"
+"""Of the layer: raised when install_libraries makes another thing of the same lock."""
 
 
 @dataclass(frozen=True)
@@ -96,25 +106,37 @@ class _Local:
         return True
 
 
-def source_hash() -> str:
+def source_files(root: Path = ROOT) -> list[Path]:
+    """Files of the code, relative to the project, sorted: neither caches, hidden files, nor what no function needs."""
+    found = [path.relative_to(root) for package in PACKAGES for path in (root / package).rglob("*") if path.is_file()]
+    return sorted(path for path in found if _is_code(path))
+
+
+def _is_code(path: Path) -> bool:
+    if path.suffix == ".pyc" or any(part == "__pycache__" or part.startswith(".") for part in path.parts):
+        return False
+    return not any(path.is_relative_to(left) for left in LEFT_OUT)
+
+
+def source_hash(root: Path = ROOT) -> str:
     """SHA-256 over names and contents of the code's files."""
     digest = hashlib.sha256()
-    for package in PACKAGES:
-        for path in sorted((ROOT / package).rglob("*")):
-            if path.is_file() and path.suffix != ".pyc":
-                digest.update(f"{path.relative_to(ROOT)}\0".encode() + path.read_bytes() + b"\0")
+    for path in source_files(root):
+        digest.update(f"{path.as_posix()}\0".encode() + (root / path).read_bytes() + b"\0")
     return digest.hexdigest()
 
 
 def libraries_hash(architecture: str) -> str:
-    """SHA-256 of what decides the layer: the lock, Python and platform."""
-    return hashlib.sha256(f"{architecture} {PYTHON}\0".encode() + LOCK.read_bytes()).hexdigest()
+    """SHA-256 of what decides the layer: the lock, Python, platform and our own way of building it."""
+    return hashlib.sha256(f"{architecture} {PYTHON} {LAYOUT}\0".encode() + LOCK.read_bytes()).hexdigest()
 
 
-def copy_sources(out: Path) -> None:
-    """The packages as they are, without caches."""
-    for package in PACKAGES:
-        shutil.copytree(ROOT / package, out / package, ignore=shutil.ignore_patterns(*LEFT_OUT))
+def copy_sources(out: Path, root: Path = ROOT) -> None:
+    """The code's files."""
+    for path in source_files(root):
+        (out / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(root / path, out / path)
+    _level_modes(out)
 
 
 def install_libraries(out: Path, architecture: str) -> None:
@@ -127,6 +149,25 @@ def install_libraries(out: Path, architecture: str) -> None:
         command += ["--platform", f"{glibc}_{PLATFORMS[architecture]}"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
+        if any(sign in done.stderr for sign in NO_INDEX):
+            raise DeploymentError(f"pip could not reach the package index for the libraries of {architecture}")
         last = (done.stderr.strip() or "no message").splitlines()[-1]
         raise DeploymentError(f"pip could not build the libraries for {architecture}: {last}")
+    level(target)
+
+
+def level(target: Path) -> None:
+    """Take out of an installation what speaks of the machine that made it: scripts, which name the interpreter that
+    installed them, their lines in RECORD, and the order of the others."""
     shutil.rmtree(target / "bin", ignore_errors=True)
+    for record in sorted(target.glob("*.dist-info/RECORD")):
+        lines = record.read_text(encoding="utf-8").splitlines()
+        kept = sorted(line for line in lines if not line.startswith(("bin/", "../../bin/")))
+        record.write_text("\n".join([*kept, ""]), encoding="utf-8")
+    _level_modes(target)
+
+
+def _level_modes(folder: Path) -> None:
+    folder.chmod(FOLDER_MODE)
+    for path in folder.rglob("*"):
+        path.chmod(FOLDER_MODE if path.is_dir() else FILE_MODE)

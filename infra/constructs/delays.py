@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import aws_cdk as cdk
-from aws_cdk import aws_iam as iam
 from aws_cdk import aws_scheduler as scheduler
 from constructs import Construct
 
-from infra.constructs.function import Statement, allow, inline, trust
+from infra.constructs.encryption import use_key
+from infra.constructs.roles import Statement, allow, service_role
 from infra.deployment import Deployment
 from infra.names import bus_arn, named, queue_arn
 
@@ -25,16 +25,21 @@ class Delays(Construct):
         super().__init__(scope, "delays")
         group = scheduler.CfnScheduleGroup(self, "group", name=group_name(deployment))
         named(group, "delayed", "schedules")
-        send = allow("SendMessages", ["sqs:SendMessage"], [queue_arn(self, deployment.physical("*"))])
+        send = allow(
+            "SendMessages",
+            ["sqs:SendMessage"],
+            [queue_arn(self, deployment.physical("*"))],
+            wildcard="a delayed message may be for any queue of the app",
+        )
         publish = allow("Publish", ["events:PutEvents"], [bus_arn(self, deployment.prefix)])
-        role = iam.CfnRole(
+        service_role(
             self,
             "role",
+            "scheduler.amazonaws.com",
+            [send, publish, *use_key(deployment)],
+            names=["delayed"],
             role_name=role_name(deployment),
-            assume_role_policy_document=_trust_scheduler(),
-            policies=[inline("send", [send, publish])],
         )
-        named(role, "delayed", "role")
 
 
 def group_name(deployment: Deployment) -> str:
@@ -62,15 +67,13 @@ def make_schedules(scope: Construct, deployment: Deployment) -> list[Statement]:
     schedules = cdk.Stack.of(scope).format_arn(
         service="scheduler", resource="schedule", resource_name=f"{group_name(deployment)}/*"
     )
-    pass_role = {
-        **allow("LendRoleToSchedules", ["iam:PassRole"], [role_arn(deployment)]),
-        "Condition": {"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}},
-    }
-    return [allow("MakeSchedules", ["scheduler:CreateSchedule"], [schedules]), pass_role]
-
-
-def _trust_scheduler() -> Statement:
-    """Scheduler, and only for schedules of this account."""
-    document = trust("scheduler.amazonaws.com")
-    condition = {"StringEquals": {"aws:SourceAccount": cdk.Aws.ACCOUNT_ID}}
-    return {**document, "Statement": [{**statement, "Condition": condition} for statement in document["Statement"]]}
+    lend = allow("LendRoleToSchedules", ["iam:PassRole"], [role_arn(deployment)])
+    return [
+        allow(
+            "MakeSchedules",
+            ["scheduler:CreateSchedule"],
+            [schedules],
+            wildcard="one-off schedules are named after their messages; the group holds nothing else",
+        ),
+        lend.when({"StringEquals": {"iam:PassedToService": "scheduler.amazonaws.com"}}),
+    ]

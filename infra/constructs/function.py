@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import aws_cdk as cdk
 from aws_cdk import aws_iam as iam
@@ -14,11 +13,12 @@ from constructs import Construct
 
 from infra import local_engine
 from infra.constructs.bundle import PYTHON, FunctionCode
+from infra.constructs.encryption import key_arn, use_key
 from infra.constructs.queue import JobQueue
+from infra.constructs.roles import Statement, acknowledge, allow, service_role
 from infra.deployment import Deployment
 from infra.names import bucket_name, bus_arn, log_group_arn, named, queue_arn, secret_arns
-
-Statement = Mapping[str, Any]
+from shared.jobs.registry import AnyJob
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,22 +53,21 @@ class Function(Construct):
         memory_mb: int,
         environment: Mapping[str, str],
         statements: Sequence[Statement],
+        calls_itself: bool = False,
     ) -> None:
         super().__init__(scope, f"{name}-function")
         self.name = deployment.physical(name)
         group = f"/aws/lambda/{self.name}"
-        log = logs.CfnLogGroup(self, "log", log_group_name=group, retention_in_days=deployment.log_days)
+        log = logs.CfnLogGroup(
+            self, "log", log_group_name=group, retention_in_days=deployment.log_days, kms_key_id=key_arn(deployment)
+        )
         named(log, name, "log")
-        write_log = allow("WriteLog", ["logs:CreateLogStream", "logs:PutLogEvents"], [log_group_arn(self, group)])
-        self.role: iam.CfnRole = named(
-            iam.CfnRole(
-                self,
-                "role",
-                assume_role_policy_document=trust("lambda.amazonaws.com"),
-                policies=[inline("jobs", [write_log, *statements])],
-            ),
-            name,
+        self.role: iam.CfnRole = service_role(
+            self,
             "role",
+            "lambda.amazonaws.com",
+            [write_log(self, group), *join_network(self, deployment), *use_key(deployment), *statements],
+            names=[name],
         )
         self.function: lambda_.CfnFunction = named(
             lambda_.CfnFunction(
@@ -86,13 +85,18 @@ class Function(Construct):
                 environment=lambda_.CfnFunction.EnvironmentProperty(
                     variables={**_environment(deployment), **code.environment, **environment}
                 ),
-                # Continuations and steps go to the function's own queues; the pipeline's hop limit is the guard.
-                recursive_loop="Allow",
+                vpc_config=_vpc(deployment),
+                # Continuations and steps go to the function's own queues, and AWS would stop them after 16 rounds; the
+                # pipeline's hop limit is the guard. Nobody else sends to what it is started by.
+                recursive_loop="Allow" if calls_itself else "Terminate",
             ),
             name,
             "function",
         )
         self.function.add_resource_dependency(log)
+        acknowledge(
+            self.function, "L1", f"python{PYTHON} is what the locked libraries are built for and the tests hold"
+        )
 
 
 class JobFunction(Function):
@@ -120,6 +124,7 @@ class JobFunction(Function):
             deployment,
             code,
             handler=f"functions.{category}.handler.main",
+            calls_itself=True,
             timeout_s=kind.timeout_s,
             memory_mb=deployment.bulk_memory_mb if kind is BULK else deployment.fast_memory_mb,
             environment={
@@ -188,8 +193,29 @@ def keep_payloads(deployment: Deployment) -> list[Statement]:
     bucket = f"arn:{cdk.Aws.PARTITION}:s3:::{bucket_name(deployment.prefix)}"
     objects = [f"{bucket}/payloads/*", f"{bucket}/payloads-long/*"]
     return [
-        allow("KeepPayloads", ["s3:GetObject", "s3:PutObject"], objects),
+        allow(
+            "KeepPayloads",
+            ["s3:GetObject", "s3:PutObject"],
+            objects,
+            wildcard="objects below the two prefixes of payloads; their names are ids of messages",
+        ),
         allow("MissPayloads", ["s3:ListBucket"], [bucket]),
+    ]
+
+
+def write_files(jobs: Sequence[AnyJob], deployment: Deployment) -> list[Statement]:
+    """Write files below the prefixes that these jobs declare."""
+    prefixes = sorted({prefix for job in jobs for prefix in job.files})
+    if not prefixes:
+        return []
+    bucket = f"arn:{cdk.Aws.PARTITION}:s3:::{bucket_name(deployment.prefix)}"
+    return [
+        allow(
+            "WriteFiles",
+            ["s3:PutObject", "s3:AbortMultipartUpload"],  # a large file goes up in parts
+            [f"{bucket}/{prefix}/*" for prefix in prefixes],
+            wildcard="objects below the prefixes that the jobs declare; their names are of tenants and contents",
+        )
     ]
 
 
@@ -198,22 +224,48 @@ def secret_name(deployment: Deployment, name: str) -> str:
     return f"{deployment.prefix}/{name}"
 
 
-def allow(sid: str, actions: Sequence[str], resources: Sequence[str]) -> Statement:
-    """One statement of a policy."""
-    return {"Sid": sid, "Effect": "Allow", "Action": list(actions), "Resource": list(resources)}
-
-
-def inline(name: str, statements: Sequence[Statement]) -> iam.CfnRole.PolicyProperty:
-    """An inline policy of a role."""
-    return iam.CfnRole.PolicyProperty(
-        policy_name=name, policy_document={"Version": "2012-10-17", "Statement": list(statements)}
+def write_log(scope: Construct, group: str) -> Statement:
+    """Write the function's own log group, which is there before it."""
+    return allow(
+        "WriteLog",
+        ["logs:CreateLogStream", "logs:PutLogEvents"],
+        [log_group_arn(scope, group)],
+        wildcard="the streams of the function's own log group; Lambda names one per environment",
     )
 
 
-def trust(service: str) -> Statement:
-    """Who may take the role on."""
-    statement = {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}
-    return {"Version": "2012-10-17", "Statement": [statement]}
+def join_network(scope: Construct, deployment: Deployment) -> list[Statement]:
+    """What Lambda needs of a function's role to place it in the VPC."""
+    if deployment.network is None:
+        return []
+    interfaces = f"arn:{cdk.Aws.PARTITION}:ec2:{cdk.Aws.REGION}:{cdk.Aws.ACCOUNT_ID}:*/*"
+    return [
+        allow(
+            "JoinNetwork",
+            [
+                "ec2:CreateNetworkInterface",
+                "ec2:DeleteNetworkInterface",
+                "ec2:AssignPrivateIpAddresses",
+                "ec2:UnassignPrivateIpAddresses",
+            ],
+            [interfaces],
+            wildcard="interfaces have no name before Lambda makes them; AWS documents this form for functions in a VPC",
+        ),
+        allow(
+            "SeeNetwork",
+            ["ec2:DescribeNetworkInterfaces", "ec2:DescribeSubnets"],
+            ["*"],
+            wildcard="these actions know no resource",
+        ),
+    ]
+
+
+def _vpc(deployment: Deployment) -> lambda_.CfnFunction.VpcConfigProperty | None:
+    if (network := deployment.network) is None:
+        return None
+    return lambda_.CfnFunction.VpcConfigProperty(
+        subnet_ids=list(network.subnet_ids), security_group_ids=list(network.security_group_ids)
+    )
 
 
 def _environment(deployment: Deployment) -> dict[str, str]:
@@ -223,5 +275,6 @@ def _environment(deployment: Deployment) -> dict[str, str]:
         "CGK_BUCKET": bucket_name(deployment.prefix),
         "CGK_QUEUE_PREFIX": deployment.physical(""),
         "CGK_STAGE": deployment.stage,
+        "POWERTOOLS_METRICS_NAMESPACE": deployment.prefix,
         **local_engine.address(deployment),
     }

@@ -6,6 +6,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from infra import local_engine
+from infra.constructs.encryption import key_arn
 from infra.deployment import Deployment
 from infra.names import named
 from shared.jobs.registry import QueueBinding
@@ -24,13 +25,15 @@ class JobQueue(Construct):
         super().__init__(scope, f"{binding.name}-queue")
         self.binding = binding
         self.name = deployment.physical(binding.name)
+        key = key_arn(deployment)
         self.dead: sqs.CfnQueue = named(
             sqs.CfnQueue(
                 self,
                 "dlq",
                 queue_name=f"{self.name}-dlq",
                 message_retention_period=RETENTION_S,
-                sqs_managed_sse_enabled=True,
+                sqs_managed_sse_enabled=None if key else True,
+                kms_master_key_id=key,
             ),
             binding.name,
             "dlq",
@@ -43,7 +46,8 @@ class JobQueue(Construct):
                 visibility_timeout=local_engine.visibility_s(deployment, VISIBILITY_FACTOR * function_timeout_s),
                 message_retention_period=RETENTION_S,
                 redrive_policy={"deadLetterTargetArn": self.dead.attr_arn, "maxReceiveCount": MAX_RECEIVES},
-                sqs_managed_sse_enabled=True,
+                sqs_managed_sse_enabled=None if key else True,
+                kms_master_key_id=key,
             ),
             binding.name,
             "queue",

@@ -9,6 +9,7 @@ from aws_cdk import aws_sqs as sqs
 from constructs import Construct
 
 from infra.constructs.queue import JobQueue
+from infra.constructs.roles import tls_only
 from infra.deployment import Deployment
 from infra.names import named, queue_arn, rule_arns
 from shared.jobs.registry import AnyJob
@@ -23,9 +24,10 @@ class EventRoutes(Construct):
     """The rules of one category and the one policy that lets them, and nobody else, write to its queues."""
 
     def __init__(
-        self, scope: Construct, queues: Mapping[str, JobQueue], jobs: Sequence[AnyJob], deployment: Deployment
+        self, scope: Construct, queues: Mapping[str, JobQueue], jobs: Sequence[AnyJob], deployment: Deployment, bus: str
     ) -> None:
         super().__init__(scope, "routes")
+        self.bus = bus
         for job in jobs:
             if not job.on:
                 continue  # a cron: schedules.py
@@ -49,7 +51,7 @@ class EventRoutes(Construct):
             job.id,
             name=deployment.physical(job.id),
             description=f"{', '.join(names)} -> {job.id}",
-            event_bus_name=deployment.prefix,
+            event_bus_name=self.bus,
             event_pattern={"detail-type": names},
             state="ENABLED",
             targets=[target],
@@ -58,20 +60,24 @@ class EventRoutes(Construct):
 
     def _policy(self, queues: Mapping[str, JobQueue], deployment: Deployment) -> None:
         reached = [resource for queue in queues.values() for resource in (queue.queue, queue.dead)]
+        # One document for all queues of the stack; a list of their ARNs would outgrow the 8 KiB of a policy.
+        queues_of_app = queue_arn(self, deployment.physical("*"))
         statement = {
             "Sid": "RulesOfThisApp",
             "Effect": "Allow",
             "Principal": {"Service": "events.amazonaws.com"},
             "Action": "sqs:SendMessage",
-            # One document for all queues of the stack; a list of their ARNs would outgrow the 8 KiB of a policy.
-            "Resource": queue_arn(self, deployment.physical("*")),
-            "Condition": {"ArnLike": {"aws:SourceArn": rule_arns(self, deployment.prefix, deployment.prefix)}},
+            "Resource": queues_of_app,
+            "Condition": {"ArnLike": {"aws:SourceArn": rule_arns(self, self.bus, deployment.prefix)}},
         }
         policy = sqs.CfnQueuePolicy(
             self,
             "policy",
             queues=[resource.ref for resource in reached],
-            policy_document={"Version": "2012-10-17", "Statement": [statement]},
+            policy_document={
+                "Version": "2012-10-17",
+                "Statement": [statement, tls_only("sqs:*", queues_of_app)],
+            },
         )
         named(policy, "queue-policy")
 

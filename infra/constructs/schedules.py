@@ -8,8 +8,9 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_scheduler as scheduler
 from constructs import Construct
 
-from infra.constructs.function import allow, inline, trust
+from infra.constructs.encryption import use_key
 from infra.constructs.queue import JobQueue
+from infra.constructs.roles import allow, service_role
 from infra.deployment import Deployment
 from infra.names import named
 from shared.jobs.crons import Cron
@@ -34,20 +35,14 @@ class CronSchedules(Construct):
         if not crons:
             return
         used = [queues[name] for name in sorted({job.queue_name for job, _ in crons})]
-        role = self._role(used)
+        role = self._role(used, deployment)
         for job, cron in crons:
             self._schedule(job, cron, queues[job.queue_name], role, deployment)
 
-    def _role(self, queues: Sequence[JobQueue]) -> iam.CfnRole:
+    def _role(self, queues: Sequence[JobQueue], deployment: Deployment) -> iam.CfnRole:
         arns = [resource.attr_arn for queue in queues for resource in (queue.queue, queue.dead)]
-        role = iam.CfnRole(
-            self,
-            "role",
-            assume_role_policy_document=trust("scheduler.amazonaws.com"),
-            policies=[inline("send", [allow("SendTicks", ["sqs:SendMessage"], arns)])],
-        )
-        named(role, "schedules", "role")
-        return role
+        statements = [allow("SendTicks", ["sqs:SendMessage"], arns), *use_key(deployment)]
+        return service_role(self, "role", "scheduler.amazonaws.com", statements, names=["schedules"])
 
     def _schedule(self, job: AnyJob, cron: Cron, queue: JobQueue, role: iam.CfnRole, deployment: Deployment) -> None:
         target = scheduler.CfnSchedule.TargetProperty(
@@ -63,6 +58,7 @@ class CronSchedules(Construct):
             self,
             job.id,
             name=deployment.physical(job.id),
+            group_name=group_name(deployment),
             description=f"{cron.text} {cron.zone} -> {job.id}",
             schedule_expression=cron.to_eventbridge(),
             schedule_expression_timezone=cron.zone,
@@ -71,6 +67,11 @@ class CronSchedules(Construct):
             target=target,
         )
         named(schedule, job.id, "schedule")
+
+
+def group_name(deployment: Deployment) -> str:
+    """Group of the app's own schedules: EventBridge Scheduler counts by group, and other apps' are none of ours."""
+    return deployment.physical("crons")
 
 
 def tick_age_s(cron: Cron) -> int:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import aws_cdk as cdk
-from aws_cdk import aws_iam as iam
 from aws_cdk import aws_stepfunctions as stepfunctions
 from constructs import Construct
 
-from infra.constructs.function import allow, inline, trust
+from infra.constructs.encryption import use_key
+from infra.constructs.roles import acknowledge, allow, service_role
 from infra.deployment import Deployment
 from infra.names import named, queue_arn
 from infra.workflows import Workflow, expand
@@ -19,17 +19,10 @@ class StateMachine(Construct):
 
     def __init__(self, scope: Construct, workflow: Workflow, registry: Registry, deployment: Deployment) -> None:
         super().__init__(scope, workflow.name)
-        queues = sorted({deployment.physical(registry.jobs[job].queue_name) for job in workflow.jobs})
         definition = expand(workflow, registry, lambda queue: queue_url(deployment.physical(queue)))
-        role = iam.CfnRole(
-            self,
-            "role",
-            assume_role_policy_document=trust("states.amazonaws.com"),
-            policies=[
-                inline("steps", [allow("CallJobs", ["sqs:SendMessage"], [queue_arn(self, name) for name in queues])])
-            ],
-        )
-        named(role, workflow.name, "role")
+        queues = sorted({deployment.physical(registry.jobs[job].queue_name) for job in workflow.jobs})
+        call = allow("CallJobs", ["sqs:SendMessage"], [queue_arn(self, name) for name in queues])
+        role = service_role(self, "role", "states.amazonaws.com", [call, *use_key(deployment)], names=[workflow.name])
         machine = stepfunctions.CfnStateMachine(
             self,
             "machine",
@@ -39,6 +32,9 @@ class StateMachine(Construct):
             role_arn=role.attr_arn,
         )
         named(machine, workflow.name, "machine")
+        history = "Step Functions keeps the history of each execution for 90 days and the ledger has a run per step"
+        acknowledge(machine, "SF1", f"{history}; a log of all events would copy payloads")
+        acknowledge(machine, "SF2", f"{history}; the correlation id joins them, and no function traces by X-Ray")
 
 
 def queue_url(name: str) -> str:

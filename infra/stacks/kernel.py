@@ -11,23 +11,22 @@ from aws_cdk import aws_iam as iam
 from aws_cdk import aws_scheduler as scheduler
 from constructs import Construct
 
+from infra.constructs.alarms import Alarms, of_kernel_function
 from infra.constructs.delays import delays_environment, make_schedules
 from infra.constructs.function import (
     ADMIN_SECRET,
     JOBS_SECRET,
     Function,
-    Statement,
-    allow,
-    inline,
     keep_payloads,
     publish,
     read_secret,
     secret_name,
-    trust,
 )
+from infra.constructs.roles import Statement, allow, service_role
+from infra.constructs.schedules import group_name
 from infra.deployment import Deployment
 from infra.local_engine import function_code
-from infra.names import named, queue_arn
+from infra.names import named, queue_arn, stack_environment
 from infra.stacks.workflows import answer_steps, start_executions, workflow_environment
 from infra.workflows import Workflow
 
@@ -42,6 +41,7 @@ class Kernel:
     secret: str
 
 
+ANY_QUEUE = "the outbox and the missed ticks may speak of any queue of the app"
 # Partitions are DDL, so their upkeep needs the admin's login as provisioning does.
 KERNEL = (
     Kernel("sweep", "rate(1 minute)", 55, JOBS_SECRET),
@@ -55,7 +55,7 @@ class KernelStack(cdk.Stack):
     """`<prefix>-kernel`."""
 
     def __init__(self, scope: Construct, deployment: Deployment, workflows: Sequence[Workflow] = ()) -> None:
-        super().__init__(scope, deployment.physical("kernel"))
+        super().__init__(scope, deployment.physical("kernel"), env=stack_environment(deployment))
         self.machines = [deployment.physical(workflow.name) for workflow in workflows]
         code = function_code(self, deployment)
         functions = {
@@ -78,9 +78,12 @@ class KernelStack(cdk.Stack):
             )
             for kernel in KERNEL
         }
+        alarms = Alarms(self, deployment)
         role = self._scheduler_role(functions)
         for kernel in KERNEL:
             self._schedule(kernel, functions[kernel.name], role, deployment)
+            often = "minute" in kernel.rate
+            alarms.add(*of_kernel_function(f"kernel-{kernel.name}", often, deployment))
 
     def _statements(self, kernel: Kernel, deployment: Deployment) -> list[Statement]:
         statements = [read_secret(self, deployment, kernel.secret)]
@@ -89,7 +92,7 @@ class KernelStack(cdk.Stack):
             queues = [queue_arn(self, deployment.physical("*"))]
             statements += [
                 publish(self, deployment),
-                allow("SendMessages", ["sqs:SendMessage", "sqs:GetQueueUrl"], queues),
+                allow("SendMessages", ["sqs:SendMessage", "sqs:GetQueueUrl"], queues, wildcard=ANY_QUEUE),
                 *keep_payloads(deployment),
                 *make_schedules(self, deployment),
             ]
@@ -97,25 +100,20 @@ class KernelStack(cdk.Stack):
                 statements += [answer_steps(), start_executions(self, self.machines)]
         if kernel.name == "ticks":
             queues = [queue_arn(self, deployment.physical("*"))]
-            statements.append(allow("SendTicks", ["sqs:SendMessage", "sqs:GetQueueUrl"], queues))
+            statements.append(allow("SendTicks", ["sqs:SendMessage", "sqs:GetQueueUrl"], queues, wildcard=ANY_QUEUE))
         return statements
 
     def _scheduler_role(self, functions: dict[str, Function]) -> iam.CfnRole:
         arns = [function.function.attr_arn for function in functions.values()]
-        role = iam.CfnRole(
-            self,
-            "scheduler-role",
-            assume_role_policy_document=trust("scheduler.amazonaws.com"),
-            policies=[inline("invoke", [allow("StartKernelFunctions", ["lambda:InvokeFunction"], arns)])],
-        )
-        named(role, "scheduler", "role")
-        return role
+        start = allow("StartKernelFunctions", ["lambda:InvokeFunction"], arns)
+        return service_role(self, "scheduler-role", "scheduler.amazonaws.com", [start], names=["scheduler"])
 
     def _schedule(self, kernel: Kernel, function: Function, role: iam.CfnRole, deployment: Deployment) -> None:
         schedule = scheduler.CfnSchedule(
             self,
             f"{kernel.name}-schedule",
             name=deployment.physical(f"kernel-{kernel.name}"),
+            group_name=group_name(deployment),
             schedule_expression=kernel.rate,
             flexible_time_window=scheduler.CfnSchedule.FlexibleTimeWindowProperty(mode="OFF"),
             target=scheduler.CfnSchedule.TargetProperty(

@@ -7,13 +7,17 @@ from collections.abc import Mapping, Sequence
 import aws_cdk as cdk
 from constructs import Construct
 
-from infra.constructs.function import Statement, allow
+from infra.constructs.alarms import Alarms, of_workflow
+from infra.constructs.dashboards import workflow_dashboard
+from infra.constructs.roles import Statement, allow
 from infra.constructs.state_machine import StateMachine
 from infra.deployment import Deployment
-from infra.names import execution_arns, state_machine_arn
+from infra.names import execution_arns, stack_environment, state_machine_arn
 from infra.workflows import Workflow, WorkflowError
 from shared.jobs.registry import AnyJob, Registry
 from shared.jobs.workflows import SETTING
+
+TOKENS = "these two actions know no resource: the token is the right to answer"
 
 
 class WorkflowsStack(cdk.Stack):
@@ -22,9 +26,12 @@ class WorkflowsStack(cdk.Stack):
     def __init__(
         self, scope: Construct, workflows: Sequence[Workflow], registry: Registry, deployment: Deployment
     ) -> None:
-        super().__init__(scope, deployment.physical("workflows"))
+        super().__init__(scope, deployment.physical("workflows"), env=stack_environment(deployment))
+        alarms = Alarms(self, deployment)
         for workflow in workflows:
             StateMachine(self, workflow, registry, deployment)
+            alarms.add(*of_workflow(self, workflow.name, deployment))
+            workflow_dashboard(self, workflow, registry, deployment)
 
 
 def check_names(workflows: Sequence[Workflow], registry: Registry) -> None:
@@ -56,7 +63,7 @@ def workflow_statements(
 
 def answer_steps() -> Statement:
     """Answer waiting steps. These two actions know no resource: who has a token may answer it."""
-    return allow("AnswerSteps", ["states:SendTaskSuccess", "states:SendTaskFailure"], ["*"])
+    return allow("AnswerSteps", ["states:SendTaskSuccess", "states:SendTaskFailure"], ["*"], wildcard=TOKENS)
 
 
 def start_executions(scope: Construct, machines: Sequence[str]) -> Statement:
@@ -66,4 +73,9 @@ def start_executions(scope: Construct, machines: Sequence[str]) -> Statement:
 
 def look_at_executions(scope: Construct, machines: Sequence[str]) -> Statement:
     """Ask what became of an execution."""
-    return allow("LookAtExecutions", ["states:DescribeExecution"], [execution_arns(scope, name) for name in machines])
+    return allow(
+        "LookAtExecutions",
+        ["states:DescribeExecution"],
+        [execution_arns(scope, name) for name in machines],
+        wildcard="the executions of the named machines",
+    )

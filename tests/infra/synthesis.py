@@ -21,6 +21,7 @@ class Synthesized:
 
     registry: Registry
     stacks: dict[str, dict[str, Resource]]
+    workflows: Sequence[Workflow] = ()
 
     def of_type(self, kind: str, stack: str | None = None) -> dict[str, Resource]:
         """All resources of a type, by logical id (unique over the stacks of these types)."""
@@ -42,4 +43,4 @@ def synthesize(
         path.name.removesuffix(".template.json"): json.loads(path.read_text(encoding="utf-8"))["Resources"]
         for path in sorted(outdir.glob("*.template.json"))
     }
-    return Synthesized(registry, found)
+    return Synthesized(registry, found, workflows)

@@ -9,8 +9,8 @@ from tests.infra.synthesis import Resource, Synthesized
 
 
 def test_one_group_and_one_role_send_what_is_delayed(app: Synthesized) -> None:
-    (group,) = app.of_type("AWS::Scheduler::ScheduleGroup").values()
-    assert group["Properties"]["Name"] == "cgk-delayed"
+    groups = {group["Properties"]["Name"] for group in app.of_type("AWS::Scheduler::ScheduleGroup").values()}
+    assert groups == {"cgk-delayed", "cgk-crons"}
     role = app.of_type("AWS::IAM::Role", "cgk-shared")["DelayedRole"]
     (trusted,) = role["Properties"]["AssumeRolePolicyDocument"]["Statement"]
     assert trusted["Principal"] == {"Service": "scheduler.amazonaws.com"}

@@ -55,6 +55,9 @@ from shared.jobs.registry import Registry, load_registry
 LATE = timedelta(minutes=2)
 """A tick that is later than this only gives the heartbeat: minutes are not made up for."""
 RUN_BUDGET_S = 30.0
+MISSING_CRONS = "MissingCrons"
+"""Metric: how many crons the ledger of ticks misses; an alarm of its own watches it."""
+MISSED_HEARTBEATS = "jobs.missed_heartbeats"
 
 T = TypeVar("T")
 LAST_LINE = LastLine()
@@ -131,6 +134,7 @@ def _checked(ctx: JobContext, instruments: Instruments) -> list[Verdict]:
         redis = pool.submit(check_redis, RedisAccess.of(ctx), http, limits)
         queues = pool.submit(read_queues, instruments.queues(ctx), registry, ctx.now())
         database, ledger, shopify = _from_database(ctx, registry, limits)
+        _count_missing(ctx, ledger)
         verdicts = [
             database,
             _in_time(redis, Verdict("redis", "unhealthy", TIMEOUT), Verdict("redis", "unknown", NOT_STARTED)),
@@ -159,6 +163,13 @@ def _from_database(
             return database, read_ledger(session, registry, ctx.now()), check_shopify(session, ctx.now())
     except psycopg.errors.QueryCanceled:
         return Verdict("database", "unhealthy", TIMEOUT), None, Verdict("shopify", "unknown", NOT_STARTED)
+
+
+def _count_missing(ctx: JobContext, ledger: tuple[list[Figure], dict[str, Any]] | None) -> None:
+    """The metric of the crons without their tick; of a ledger that could not be read nothing is said."""
+    for figure in ledger[0] if ledger else ():
+        if figure.name == MISSED_HEARTBEATS:
+            ctx.metrics.count(MISSING_CRONS, figure.value)
 
 
 def _job_system(

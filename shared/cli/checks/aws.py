@@ -11,6 +11,8 @@ from shared.cli.platform import Platform
 from shared.jobs.settlement import DLQ_SUFFIX
 
 DEPLOY = "deploy the app (cdk deploy, or scripts/dev)"
+CRON_GROUP = "crons"
+"""Short name of the schedule group that holds the crons, as infra names it."""
 
 
 def bus(platform: Platform) -> Finding:
@@ -52,8 +54,7 @@ def dead_letters(platform: Platform) -> Finding:
 def rules(platform: Platform) -> Finding:
     """Every event job has its rule, enabled and for the events it declares."""
     environment = platform.environment
-    pages = platform.client("events").get_paginator("list_rules").paginate(EventBusName=environment.bus)
-    there = {rule["Name"]: rule for page in pages for rule in page["Rules"]}
+    there = {rule["Name"]: rule for bus in buses(platform) for rule in _rules(platform, bus)}
     wrong: list[str] = []
     event_jobs = [job for job in platform.registry if job.on]
     for job in event_jobs:
@@ -69,6 +70,16 @@ def rules(platform: Platform) -> Finding:
     return fine(f"{len(event_jobs)} rules, all enabled")
 
 
+def buses(platform: Platform) -> list[str]:
+    """The buses that hold the rules of the jobs."""
+    return sorted({platform.bus_of(job.category) for job in platform.registry if job.on})
+
+
+def _rules(platform: Platform, bus: str) -> list[dict[str, Any]]:
+    pages = platform.client("events").get_paginator("list_rules").paginate(EventBusName=bus)
+    return [rule for page in pages for rule in page["Rules"]]
+
+
 def schedules(platform: Platform) -> Finding:
     """Every cron job has its schedule, enabled and for the expression and zone it declares."""
     environment = platform.environment
@@ -77,7 +88,8 @@ def schedules(platform: Platform) -> Finding:
     for job in platform.registry.crons:
         assert job.cron is not None
         try:
-            found = client.get_schedule(Name=environment.queue_prefix + job.id)
+            name, group = environment.queue_prefix + job.id, environment.queue_prefix + CRON_GROUP
+            found = client.get_schedule(Name=name, GroupName=group)
         except client.exceptions.ResourceNotFoundException:
             wrong.append(f"{job.id} has none")
             continue
@@ -135,7 +147,7 @@ def secrets(platform: Platform) -> Finding:
         if key and own and key != own:
             wrong.append(f"{secret_id} holds another INTEGRATION_ENCRYPTION_KEY than this environment")
     if wrong:
-        return problem(f"secrets: {'; '.join(wrong)}: put the values into Secrets Manager as one JSON object each")
+        return problem(f"secrets: {'; '.join(wrong)}: bring the values there with `scripts/keys push`")
     return fine(" and ".join(f"{platform.environment.bus}/{name}" for name, _ in SECRETS) + " hold what they need")
 
 

@@ -132,6 +132,7 @@ def test_list_shows_the_cron_where_a_job_has_no_event(on_clocks: Cli) -> None:
 def deploy(name: str, expression: str, zone: str, state: str = "ENABLED") -> None:
     boto3.client("scheduler").create_schedule(
         Name=name,
+        GroupName="cgk-crons",
         ScheduleExpression=expression,
         ScheduleExpressionTimezone=zone,
         State=state,
@@ -141,11 +142,12 @@ def deploy(name: str, expression: str, zone: str, state: str = "ENABLED") -> Non
 
 
 def test_doctor_compares_the_deployed_schedules(on_clocks: Cli, aws: None) -> None:
+    boto3.client("scheduler").create_schedule_group(Name="cgk-crons")
     deploy("cgk-clock-minutely", "cron(* * * * ? *)", "UTC")
     missing = check(on_clocks.platform)
     deploy("cgk-clock-morning", "cron(30 2,8 * * ? *)", "UTC")
     other_zone = check(on_clocks.platform)
-    boto3.client("scheduler").delete_schedule(Name="cgk-clock-morning")
+    boto3.client("scheduler").delete_schedule(Name="cgk-clock-morning", GroupName="cgk-crons")
     deploy("cgk-clock-morning", "cron(30 2,8 * * ? *)", "America/New_York", state="DISABLED")
     disabled = check(on_clocks.platform)
 
