@@ -130,6 +130,16 @@ SET author_name = 'Redacted Customer', author_email = %(email)s, updated_at = %(
 WHERE lower(author_email) = ANY(%(emails)s)
 """
 
+REDACT_REVIEW_MAILS = """
+-- privacy: the person's review mails and rewards; what waits is not sent, for nobody is behind the address
+WITH rewards AS (
+    UPDATE review_incentive_codes SET customer_email = %(email)s WHERE lower(customer_email) = ANY(%(emails)s)
+)
+UPDATE review_email_queue
+SET customer_email = 'redacted-' || id || '@redacted.invalid', customer_name = NULL, updated_at = %(now)s
+WHERE customer_id = ANY(%(keys)s) OR order_id = ANY(%(orders)s) OR lower(customer_email) = ANY(%(emails)s)
+"""
+
 
 def redact_customer(
     session: Session,
@@ -164,6 +174,7 @@ def redact_customer(
     session.execute(REDACT_ORDERS, params)
     session.execute(DELETE_CHECKOUTS, params)
     session.execute(REDACT_REVIEWS, params)
+    session.execute(REDACT_REVIEW_MAILS, params)
     if phones:
         session.execute(REDACT_MESSAGES, params)
 

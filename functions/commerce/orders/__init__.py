@@ -11,6 +11,7 @@ from functions.commerce.orders.commission import order_commission
 from functions.commerce.orders.created import handle_order_created
 from functions.commerce.orders.fulfilled import handle_order_fulfilled
 from functions.commerce.orders.reconcile import order_reconciliation, order_reconciliation_scheduled
+from functions.commerce.orders.review_email import order_review_email
 from functions.commerce.orders.sync import sync_order
 
 __all__ = [
@@ -20,5 +21,6 @@ __all__ = [
     "order_commission",
     "order_reconciliation",
     "order_reconciliation_scheduled",
+    "order_review_email",
     "sync_order",
 ]

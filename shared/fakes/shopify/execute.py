@@ -19,6 +19,9 @@ from shared.fakes.shopify.catalog_resolvers import RESOLVERS as CATALOG_RESOLVER
 from shared.fakes.shopify.catalog_resolvers import SCOPES as CATALOG_SCOPES
 from shared.fakes.shopify.catalog_resolvers import by_id as catalog_object
 from shared.fakes.shopify.cost import actual_cost, requested_cost
+from shared.fakes.shopify.discounts import by_code as discount_by_code
+from shared.fakes.shopify.discounts import create as create_discount
+from shared.fakes.shopify.discounts import fulfillment_seen
 from shared.fakes.shopify.plan import Field, asked
 from shared.fakes.shopify.project import MAX_PAGE, FakeGap, FieldError, connection, paged, projector
 from shared.fakes.shopify.schema import BadRequest, Documents, Operation
@@ -166,6 +169,8 @@ def _by_id(shop: Shop, wanted: str) -> Mapping[str, Any] | None:
         return shop.order_seen(number)
     if kind == "Refund":
         return shop.refund_seen(number)
+    if kind == "Fulfillment":
+        return fulfillment_seen(shop, number)
     if kind == "BulkOperation":
         return _bulk_node(shop, shop.bulk.find(number, wait=True))
     if kind in CATALOG_SCOPES:
@@ -257,5 +262,7 @@ _RESOLVERS: dict[str, Resolver] = {
     "currentBulkOperation": _current_bulk,
     "bulkOperationRunQuery": _bulk_run_query,
     "bulkOperationCancel": _bulk_cancel,
+    "discountCodeBasicCreate": create_discount,
+    "codeDiscountNodeByCode": discount_by_code,
     **CATALOG_RESOLVERS,
 }

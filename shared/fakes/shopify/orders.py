@@ -55,6 +55,11 @@ class Orders:
         with self._lock:
             return sorted(self._facts)
 
+    def own_ids(self) -> list[int]:
+        """Legacy ids of the orders that were put here, without the base's."""
+        with self._lock:
+            return [legacy_id for legacy_id in self._own if legacy_id in self._facts]
+
     def put(self, node: dict[str, Any]) -> None:
         """Add or replace an order."""
         legacy_id = int(node["legacyResourceId"])

@@ -44,6 +44,7 @@ class Shop:
         self.now = now
         self.orders = Orders(base)
         self.catalog = Catalog(now)
+        self.discounts: dict[str, dict[str, Any]] = {}  # upper-case code -> its node, and the input it was made of
         self.bucket = Bucket(now)
         self.max_query_cost = 1000  # points of a single query
         self.bulk = BulkOperations(folder, documents, now, self._roots, url_of)

@@ -172,6 +172,15 @@ def ann(rows: Rows) -> None:
         "INSERT INTO reviews (product_id, author_name, author_email, rating, body) "
         "VALUES ('p', 'Ann', 'ANN@example.com', 5, 'Nice')"
     )
+    rows.execute(
+        "INSERT INTO review_email_queue (id, tenant_id, order_id, order_number, customer_email, customer_name, status) "
+        "VALUES ('m1', 'acme', '5002', '2', 'Ann@example.com', 'Ann', 'scheduled'), "
+        "('m2', 'acme', '5003', '3', 'bob@example.com', 'Bob', 'scheduled')"
+    )
+    rows.execute(
+        "INSERT INTO review_incentive_codes (code, customer_email, discount_type, discount_value) "
+        "VALUES ('THANKS', 'ann@example.com', 'percentage', 10)"
+    )
 
 
 @pytest.mark.usefixtures("ann")
@@ -206,6 +215,13 @@ def test_redaction_takes_the_person_and_leaves_the_books(deliver: Deliver, rows:
     review = rows("SELECT * FROM reviews")[0]
     assert (review["author_name"], review["author_email"]) == ("Redacted Customer", "redacted-77@redacted.invalid")
     assert review["body"] == "Nice"
+    mails = rows("SELECT customer_email, customer_name FROM review_email_queue ORDER BY id")
+    assert [tuple(mail.values()) for mail in mails] == [
+        ("redacted-m1@redacted.invalid", None),
+        ("bob@example.com", "Bob"),
+    ]
+    [reward] = rows("SELECT customer_email FROM review_incentive_codes")
+    assert reward["customer_email"] == "redacted-77@redacted.invalid"
     request = rows("SELECT * FROM privacy_requests")[0]
     assert (request["request_type"], request["status"], request["processed_at"]) == ("delete", "completed", NOON)
     assert rows("SELECT email FROM customers WHERE id = '78'")[0]["email"] == "bob@example.com"
