@@ -10,6 +10,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 from collections.abc import Callable, Collection
+from typing import Literal
 from urllib.parse import urljoin, urlsplit
 
 from shared.integrations.http import Http, NotSent, Response, code_prefix, redacted
@@ -40,8 +41,9 @@ def safe_fetch(
     timeout_s: float = 10.0,
     resolve: Resolve | None = None,
     allow: Callable[[Address], bool] | None = None,
+    method: Literal["GET", "HEAD"] = "GET",
 ) -> Response:
-    """GET `url` with at most `redirects` hops and `max_bytes` of body. `V` is the vendor's name in capitals.
+    """GET (or HEAD) `url` with at most `redirects` hops and `max_bytes` of body. `V` is the vendor's name in capitals.
 
     `allowed_hosts`: exact names, when only some will do. `resolve` and `allow` default to the system's resolver and
     `is_public`. Raises Permanent V_URL_NOT_ALLOWED, V_TOO_MANY_REDIRECTS, V_ANSWER_TOO_LARGE, and what Http raises.
@@ -50,7 +52,7 @@ def safe_fetch(
     for _ in range(redirects + 1):
         address = _checked(url, prefix, allowed_hosts, resolve or _system_resolve, allow or is_public)
         answer = http.request(
-            "GET", url, vendor=vendor, timeout_s=timeout_s, ok=REDIRECTS, max_bytes=max_bytes, address=address
+            method, url, vendor=vendor, timeout_s=timeout_s, ok=REDIRECTS, max_bytes=max_bytes, address=address
         )
         if answer.status not in REDIRECTS:
             return answer
