@@ -2,8 +2,17 @@
 
 from __future__ import annotations
 
-from shared.events.ab_tests import AbOrderReconcile, AbScheduleCheck
+from shared.events.ab_tests import (
+    AbCounterSync,
+    AbDailySummary,
+    AbNightlyReconcile,
+    AbOptimizationSummary,
+    AbOrderReconcile,
+    AbScheduleCheck,
+)
 from shared.events.catalog import CollectionSync
+from shared.events.google_feed import GoogleFeedSync
+from shared.events.reviews import ReviewEmailAwaitingDelivery
 from shared.jobs import Cron, dispatch
 from shared.jobs.queues import CRON_DISPATCH
 
@@ -62,4 +71,102 @@ ab_order_reconciliation = dispatch(
     queue=CRON_DISPATCH,
     emits={AbOrderReconcile: lambda tick: AbOrderReconcile(slot=tick.scheduled_at)},
     summary="Attribute the orders that changed, for every tenant whose tests can take them.",
+)
+
+AB_COUNTERS_DUE = """
+SELECT 1 FROM ab_tests
+WHERE status IN ('running', 'paused') OR (status = 'completed' AND ended_at > :now::timestamptz - interval '48 hours')
+LIMIT 1
+"""
+
+ab_redis_sync = dispatch(
+    "ab-redis-sync-scheduled",
+    cron=Cron("0 */6 * * *", zone="UTC", due=AB_COUNTERS_DUE),
+    queue=CRON_DISPATCH,
+    emits={AbCounterSync: lambda tick: AbCounterSync(force_sync=False, slot=tick.scheduled_at)},
+    summary="Take in the storefront's counters of every tenant with live tests.",
+)
+
+AB_NIGHT_DUE = """
+SELECT 1 FROM ab_tests
+WHERE status IN ('running', 'paused') OR (status = 'completed' AND ended_at > :now::timestamptz - interval '31 days')
+LIMIT 1
+"""
+
+ab_nightly_reconciliation = dispatch(
+    "ab-nightly-reconciliation-scheduled",
+    cron=Cron("0 2 * * *", zone="UTC", due=AB_NIGHT_DUE),
+    queue=CRON_DISPATCH,
+    emits={AbNightlyReconcile: lambda tick: AbNightlyReconcile(full_reconciliation=False, slot=tick.scheduled_at)},
+    summary="Recount the last days of every tenant whose tests can still be corrected.",
+)
+
+AB_DAILY_SUMMARY_DUE = """
+SELECT 1
+WHERE EXISTS (SELECT FROM ab_tests
+              WHERE status IN ('running', 'paused')
+                 OR (status = 'completed' AND ended_at > :now::timestamptz - interval '24 hours'))
+   OR EXISTS (SELECT FROM tenant_config WHERE key = 'ab.summary' AND value ->> 'sendWhenQuiet' = 'true')
+"""
+
+ab_daily_summary = dispatch(
+    "ab-daily-summary-scheduled",
+    cron=Cron("0 8 * * *", zone="UTC", due=AB_DAILY_SUMMARY_DUE),
+    queue=CRON_DISPATCH,
+    emits={AbDailySummary: lambda tick: AbDailySummary(slot=tick.scheduled_at)},
+    summary="Tell the team of every tenant that has tests, each morning, how they stand.",
+)
+
+AB_OPTIMIZATION_SUMMARY_DUE = """
+SELECT 1
+WHERE EXISTS (SELECT FROM ab_tests
+              WHERE status = 'running'
+                AND (mode IN ('mab', 'thompson', 'epsilon_greedy')
+                     OR settings ->> 'optimization' IN ('mab', 'thompson', 'epsilon_greedy')))
+   OR EXISTS (SELECT FROM ab_allocation_epochs
+              WHERE reason = 'bandit' AND started_at > :now::timestamptz - interval '24 hours')
+"""
+
+ab_optimization_summary = dispatch(
+    "ab-optimization-summary-scheduled",
+    cron=Cron("0 9 * * *", zone="UTC", due=AB_OPTIMIZATION_SUMMARY_DUE),
+    queue=CRON_DISPATCH,
+    emits={
+        AbOptimizationSummary: lambda tick: AbOptimizationSummary(include_recommendations=True, slot=tick.scheduled_at)
+    },
+    summary="Tell the team of every tenant that has bandit tests, each morning, what they did.",
+)
+
+# -- review mails ------------------------------------------------------------------------------------------------------
+
+REVIEWS_WAITING = """
+SELECT 1 FROM review_email_queue WHERE status IN ('pending', 'awaiting_delivery') LIMIT 1
+"""
+
+review_email_awaiting_delivery = dispatch(
+    "commerce-review-email-awaiting-delivery-scheduled",
+    cron=Cron("0 12 * * *", zone="UTC", due=REVIEWS_WAITING),
+    queue=CRON_DISPATCH,
+    emits={ReviewEmailAwaitingDelivery: lambda tick: ReviewEmailAwaitingDelivery(days_waiting=14)},
+    summary="Look at the review requests that wait for a parcel, each day, for every tenant that has some.",
+)
+
+# -- the product feed --------------------------------------------------------------------------------------------------
+
+GOOGLE_FEED_DUE = """
+SELECT 1 FROM google_feed_settings
+WHERE (merchant_id IS NOT NULL OR feed_token IS NOT NULL)
+  AND COALESCE(next_sync_at, '-infinity') <= :now::timestamptz + interval '1 hour'
+  AND NOT EXISTS (
+      SELECT FROM google_feed_sync_history
+      WHERE status = 'running' AND started_at > :now::timestamptz - interval '2 hours')
+LIMIT 1
+"""
+
+google_feed_sync = dispatch(
+    "google-feed-sync-scheduled",
+    cron=Cron("0 6 * * *", zone="UTC", due=GOOGLE_FEED_DUE),
+    queue=CRON_DISPATCH,
+    emits={GoogleFeedSync: lambda tick: GoogleFeedSync(full_sync=True, triggered_by="schedule")},
+    summary="Compare the product feed of every tenant that is due with what Google holds.",
 )

@@ -23,6 +23,7 @@ ROWS: dict[str, str] = {
     "pipeline": "scripts.benchmarks.pipeline:pipeline",
     "orders": "scripts.benchmarks.orders:orders",
     "scale": "scripts.benchmarks.scale:scale",
+    "ab": "scripts.benchmarks.abtests:abtests",
     "fanout": "scripts.benchmarks.fanout:fanout",
     "rivals": "scripts.benchmarks.rivals:rivals",
     "engine": "scripts.benchmarks.wired:wired",

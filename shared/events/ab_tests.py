@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from datetime import date
+from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, Field, StringConstraints
+from pydantic import AwareDatetime, BeforeValidator, Field, StringConstraints
 
 from shared.events.base import Event, VendorId
 
 AbId = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 """An id of ab_tests, ab_variants or ab_guardrails."""
+
+
+def _whole_percents(value: Any) -> Any:
+    """Refuse before any key is looked at: an error that names a key would show what was sent."""
+    if isinstance(value, dict) and not all(
+        isinstance(share, int) and not isinstance(share, bool) and 0 <= share <= 100 for share in value.values()
+    ):
+        raise ValueError("weights must be whole percents")
+    return value
+
+
+Weights = Annotated[dict[str, int], BeforeValidator(_whole_percents)]
+"""Percent by variant id."""
 EndedReason = Literal["scheduled", "significance", "guardrail", "manual"]
 
 
@@ -82,10 +96,85 @@ class AbMetricsAggregate(Event, name="ab.metricsAggregate", from_apps=True):
     slot: AwareDatetime | None = None
 
 
+class AbTestMetricsAggregate(Event, name="ab.testMetricsAggregate", from_apps=True):
+    """Repair one test: recount it, judge it anew, show before and after."""
+
+    test_id: AbId
+    period: Literal["hourly", "daily", "full"]
+    """`full`: since the start, its orders attributed anew first."""
+
+
+class AbCounterSync(Event, name="ab.counterSync", from_apps=True):
+    """Take the storefront's counters in, of some tests or of all live ones."""
+
+    test_ids: Annotated[list[AbId], Field(max_length=200)] | None = None
+    force_sync: bool = False
+    """Whether counters that were taken in less than ten minutes ago are asked for again."""
+    slot: AwareDatetime | None = None
+
+
+class AbNightlyReconcile(Event, name="ab.nightlyReconcile", from_apps=True):
+    """Recount the last days from the raw rows and check the data."""
+
+    reconciliation_date: date | None = None
+    """A tenant-local day that is over; absent: the last one."""
+    full_reconciliation: bool = False
+    """Every day of every live test."""
+    slot: AwareDatetime | None = None
+
+
 class AbOptimize(Event, name="ab.optimize", from_apps=True):
     """Look at the guardrails, and at the bandit tests whose weights are due."""
 
     test_id: AbId | None = None
     algorithm: Literal["mab", "thompson", "epsilon_greedy"] | None = None
     epsilon: Annotated[float, Field(ge=0, le=0.5)] | None = None
+    slot: AwareDatetime | None = None
+
+
+class AbOptimizeTest(Event, name="ab.optimizeTest", from_apps=True):
+    """Compute the next split of one bandit test. `currentVariantWeights`: what a person saw who asks for it."""
+
+    test_id: AbId
+    algorithm: Literal["mab", "thompson", "epsilon_greedy"]
+    epsilon: Annotated[float, Field(ge=0, le=0.5)] | None = None
+    current_variant_weights: Weights | None = None
+    slot: AwareDatetime | None = None
+
+
+class AbAllocationChanged(Event, name="ab.allocationChanged", to_apps=True):
+    """New visitors are split anew: percent by variant id."""
+
+    test_id: AbId
+    epoch: int
+    weights: dict[str, int]
+    previous: dict[str, int]
+
+
+class AbWinnerDetected(Event, name="ab.winnerDetected", to_apps=True):
+    """A test has its result. `lift` is in percent; `auto`: the test ends by itself now."""
+
+    test_id: AbId
+    variant_id: AbId
+    decision: Literal["winner", "control_wins"]
+    lift: float | None = None
+    p_value: float | None = None
+    p_best: float | None = None
+    """Of a bandit's winner: how probable it is that this arm is the best."""
+    auto: bool
+
+
+class AbDailySummary(Event, name="ab.dailySummary", from_apps=True):
+    """Tell the team how its tests stand."""
+
+    send_to_slack: bool | None = None
+    recipient_email: str | None = None
+    """Besides the addresses that are set."""
+    slot: AwareDatetime | None = None
+
+
+class AbOptimizationSummary(Event, name="ab.optimizationSummary", from_apps=True):
+    """Tell the team what the bandits did in the last day."""
+
+    include_recommendations: bool = True
     slot: AwareDatetime | None = None

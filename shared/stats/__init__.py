@@ -1,8 +1,10 @@
 """Statistics of experiments, in plain Python: nothing but the standard library is needed at run time."""
 
+from shared.stats.bandits import floored, greedy, matched, scaled, stepped, whole, wins
 from shared.stats.comparisons import (
     ChiSquare,
     Comparison,
+    Moments,
     RatioSums,
     Sequential,
     Stratum,
@@ -19,30 +21,44 @@ from shared.stats.comparisons import (
     units_for_mean,
     units_for_rate,
     welch,
+    welch_of_moments,
 )
+from shared.stats.covariates import Adjustment, Paired, adjustment
 from shared.stats.posteriors import Posterior, best_of, beta_posterior, normal_posterior
 
 __all__ = [
+    "Adjustment",
     "ChiSquare",
     "Comparison",
+    "Moments",
+    "Paired",
     "Posterior",
     "RatioSums",
     "Sequential",
     "Stratum",
     "Sums",
+    "adjustment",
     "best_of",
     "beta_posterior",
     "by_variance",
+    "floored",
     "goodness_of_fit",
+    "greedy",
     "holm",
     "homogeneity",
     "lift_of",
+    "matched",
     "normal_posterior",
     "ratios",
+    "scaled",
     "sequential",
+    "stepped",
     "stratified",
     "two_proportions",
     "units_for_mean",
     "units_for_rate",
     "welch",
+    "welch_of_moments",
+    "whole",
+    "wins",
 ]

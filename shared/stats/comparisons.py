@@ -37,6 +37,20 @@ class Sums:
         """Sample variance; needs n > 1."""
         return (self.squares * self.n - self.total * self.total) / (self.n * (self.n - 1))
 
+    @property
+    def moments(self) -> Moments:
+        """Needs n > 1."""
+        return Moments(self.n, self.mean, self.variance)
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """A sample by its size, mean and sample variance."""
+
+    n: int
+    mean: float
+    variance: float
+
 
 @dataclass(frozen=True, slots=True)
 class RatioSums:
@@ -58,9 +72,9 @@ class RatioSums:
 
     @property
     def variance(self) -> float:
-        """Variance of the ratio by the delta method."""
+        """Variance of the ratio by the delta method; 0, not a rounding error below it, where all ratios are equal."""
         spread = self.money.variance - 2 * self.ratio * self.covariance + self.ratio**2 * self.count.variance
-        return spread / (self.money.n * self.count.mean**2)
+        return max(0.0, spread) / (self.money.n * self.count.mean**2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +115,15 @@ def welch(first: Sums, second: Sums, *, alpha: float = 0.05) -> Comparison:
     """Two-sided Welch test of two means. Without two units an arm, or without any spread, p = 1."""
     if first.n == 0 or second.n == 0:
         raise ValueError("a mean needs at least one unit")
-    difference, lift = second.mean - first.mean, lift_of(first.mean, second.mean)
     if first.n <= 1 or second.n <= 1:
+        difference, lift = second.mean - first.mean, lift_of(first.mean, second.mean)
         return Comparison(difference, 0.0, 0.0, 1.0, -math.inf, math.inf, lift)
+    return welch_of_moments(first.moments, second.moments, alpha=alpha)
+
+
+def welch_of_moments(first: Moments, second: Moments, *, alpha: float = 0.05) -> Comparison:
+    """The same for means and variances that are known already; both arms need two units."""
+    difference, lift = second.mean - first.mean, lift_of(first.mean, second.mean)
     part1, part2 = first.variance / first.n, second.variance / second.n
     variance = part1 + part2
     if variance == 0:

@@ -11,6 +11,7 @@ import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from random import Random
 
 from shared.stats.special import beta_cdf, log_beta, normal_cdf
 
@@ -34,6 +35,7 @@ class Posterior:
     sd: float
     pdf: Callable[[float], float]
     cdf: Callable[[float], float]
+    draw: Callable[[Random], float]
     low: float = -math.inf
     high: float = math.inf
 
@@ -49,7 +51,7 @@ def beta_posterior(successes: int, trials: int) -> Posterior:
         return math.exp((a - 1) * math.log(x) + (b - 1) * math.log1p(-x) - norm) if 0 < x < 1 else 0.0
 
     sd = math.sqrt(a * b / ((a + b) ** 2 * (a + b + 1)))
-    return Posterior(a / (a + b), sd, pdf, lambda x: beta_cdf(a, b, x), 0.0, 1.0)
+    return Posterior(a / (a + b), sd, pdf, lambda x: beta_cdf(a, b, x), lambda r: r.betavariate(a, b), 0.0, 1.0)
 
 
 def normal_posterior(mean: float, variance: float) -> Posterior:
@@ -62,7 +64,7 @@ def normal_posterior(mean: float, variance: float) -> Posterior:
     def pdf(x: float) -> float:
         return math.exp(-0.5 * ((x - mean) / sd) ** 2) / norm
 
-    return Posterior(mean, sd, pdf, lambda x: normal_cdf((x - mean) / sd))
+    return Posterior(mean, sd, pdf, lambda x: normal_cdf((x - mean) / sd), lambda r: r.gauss(mean, sd))
 
 
 def best_of(arms: Sequence[Posterior]) -> tuple[list[float], list[float]]:

@@ -1,13 +1,19 @@
 """The daily numbers of tests that the admin app reads: always recounted from the raw rows and set, never added to.
 
-A day is one of the tenant's zone. The rows of ab_test_state are locked first, in a statement of its own: two recounts
-at once can then never overwrite newer numbers with older ones.
+A day is one of the tenant's zone. A test that counts by counters (settings.tracking) takes its views from the batches
+of Redis once there is one; without Redis it counts by events like all others.
+
+Bots are told by their user agent, of which there are few: it is looked at once per agent and day, because a regular
+expression costs more than all the rest.
+
+The rows of ab_test_state are locked first, in a statement of its own: two recounts at once can then never overwrite
+newer numbers with older ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from datetime import date, datetime
+from collections.abc import Collection, Sequence
+from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from shared.jobs import Session
@@ -15,11 +21,13 @@ from shared.time import day_bounds
 
 BOTS = "(bot|crawl|spider|slurp|headless|lighthouse|pingdom|uptime|preview|facebookexternalhit)"
 """user_agent of visitors that count nowhere, case-insensitive."""
+RECOUNT_TIMEOUT_S = 200.0
+"""Statement timeout of a session that counts many tests or days: some 10 s per million events on a small server."""
 
 ENSURE_STATES = """
--- A/B numbers: a state row for every test
-INSERT INTO ab_test_state (test_id, last_status, created_at, updated_at)
-SELECT t.id, t.status, %(now)s, %(now)s FROM ab_tests t WHERE t.id = ANY(%(ids)s) ORDER BY t.id
+-- A/B numbers: a state row for every test; its status has not been announced yet
+INSERT INTO ab_test_state (test_id, created_at, updated_at)
+SELECT t.id, %(now)s, %(now)s FROM ab_tests t WHERE t.id = ANY(%(ids)s) ORDER BY t.id
 ON CONFLICT (test_id) DO NOTHING
 """
 
@@ -29,60 +37,73 @@ SELECT test_id FROM ab_test_state WHERE test_id = ANY(%(ids)s) ORDER BY test_id 
 """
 
 RECOUNT = """
--- A/B numbers: count days of tests anew
+-- A/B numbers: count days of tests anew; each event is read once, and only those of these days
 WITH days AS (
-  SELECT d.*, COALESCE(t.settings ->> 'tracking', 'events') = 'counters' AS by_counters,
+  SELECT d.*, COALESCE(t.settings ->> 'tracking', 'events') = 'counters'
+              AND EXISTS (SELECT FROM ab_counter_batches b WHERE b.test_id = d.test_id) AS by_counters,
          NOT EXISTS (SELECT FROM ab_visitors w WHERE w.test_id = d.test_id) AS unseen
-  FROM unnest(%(tests)s::text[], %(dates)s::date[], %(froms)s::timestamptz[], %(tos)s::timestamptz[])
-       AS d (test_id, date, from_at, to_at)
+  FROM unnest(%(tests)s::text[], %(dates)s::date[], %(froms)s::timestamptz[], %(tos)s::timestamptz[],
+              %(spans)s::integer[]) AS d (test_id, date, from_at, to_at, span)
   JOIN ab_tests t ON t.id = d.test_id),
+spans AS (
+  SELECT test_id, min(date) AS first, min(from_at) AS from_at, max(to_at) AS to_at,
+         array_agg(from_at ORDER BY from_at) AS starts
+  FROM days GROUP BY test_id, span),
+acts AS (
+  SELECT w.test_id, w.variant_id, s.first + width_bucket(w.assigned_at, s.starts) - 1 AS date, w.visitor_id,
+         1 AS assigned, 0 AS page_views, 0 AS add_to_carts, 0 AS begin_checkouts
+  FROM spans s
+  JOIN ab_visitors w ON w.test_id = s.test_id AND w.assigned_at >= s.from_at AND w.assigned_at < s.to_at
+  UNION ALL
+  SELECT e.test_id, e.variant_id, s.first + width_bucket(e.created_at, s.starts) - 1, e.visitor_id, 0,
+         (e.event_type IN ('page_view', 'view'))::integer, (e.event_type = 'add_to_cart')::integer,
+         (e.event_type IN ('begin_checkout', 'checkout_start'))::integer
+  FROM spans s
+  JOIN ab_events e ON e.test_id = s.test_id AND e.created_at >= s.from_at AND e.created_at < s.to_at),
+people AS (
+  SELECT test_id, variant_id, date, visitor_id, sum(assigned) AS assigned, sum(page_views) AS page_views,
+         sum(add_to_carts) AS add_to_carts, sum(begin_checkouts) AS begin_checkouts
+  FROM acts GROUP BY 1, 2, 3, 4),
+agents AS (
+  SELECT p.test_id, p.variant_id, p.date, w.user_agent, sum(p.assigned) AS visitors, count(*) AS unique_visitors,
+         sum(p.page_views) AS page_views, sum(p.add_to_carts) AS add_to_carts,
+         sum(p.begin_checkouts) AS begin_checkouts
+  FROM people p
+  LEFT JOIN ab_visitors w ON w.test_id = p.test_id AND w.visitor_id = p.visitor_id
+  GROUP BY 1, 2, 3, 4),
 seen AS (
-  SELECT w.test_id, w.variant_id, d.date, w.visitor_id
-  FROM days d
-  JOIN ab_visitors w ON w.test_id = d.test_id AND w.assigned_at >= d.from_at AND w.assigned_at < d.to_at
-  WHERE COALESCE(w.user_agent, '') !~* %(bots)s),
-happened AS (
-  SELECT e.test_id, e.variant_id, d.date, e.visitor_id, e.event_type
-  FROM days d
-  JOIN ab_events e ON e.test_id = d.test_id AND e.created_at >= d.from_at AND e.created_at < d.to_at
-  WHERE NOT EXISTS (SELECT FROM ab_visitors w
-                    WHERE w.test_id = e.test_id AND w.visitor_id = e.visitor_id AND w.user_agent ~* %(bots)s)),
-parts AS (
-  SELECT test_id, variant_id, date, count(*) AS visitors, 0 AS page_views, 0 AS add_to_carts, 0 AS begin_checkouts,
-         0 AS purchases, 0::bigint AS revenue_cents
-  FROM seen GROUP BY 1, 2, 3
-  UNION ALL
-  SELECT h.test_id, h.variant_id, h.date, 0, count(*) FILTER (WHERE h.event_type IN ('page_view', 'view')),
-         count(*) FILTER (WHERE h.event_type = 'add_to_cart'),
-         count(*) FILTER (WHERE h.event_type IN ('begin_checkout', 'checkout_start')), 0, 0
-  FROM happened h JOIN days d USING (test_id, date) WHERE NOT d.by_counters GROUP BY 1, 2, 3
-  UNION ALL
-  SELECT b.test_id, b.variant_id, b.bucket_date,
-         CASE WHEN d.unseen THEN GREATEST(0, CASE WHEN sum(b.visitors) > 0 THEN sum(b.visitors)
-                                                  ELSE sum(b.impressions) END) ELSE 0 END,
-         GREATEST(0, sum(b.impressions)), GREATEST(0, sum(b.add_to_carts)), GREATEST(0, sum(b.begin_checkouts)), 0, 0
+  SELECT test_id, variant_id, date, sum(visitors) AS visitors, sum(unique_visitors) AS unique_visitors,
+         sum(page_views) AS page_views, sum(add_to_carts) AS add_to_carts, sum(begin_checkouts) AS begin_checkouts
+  FROM agents
+  WHERE COALESCE(user_agent, '') !~* %(bots)s
+  GROUP BY 1, 2, 3),
+counted AS (
+  SELECT b.test_id, b.variant_id, b.bucket_date AS date,
+         GREATEST(0, CASE WHEN sum(b.visitors) > 0 THEN sum(b.visitors) ELSE sum(b.impressions) END) AS visitors,
+         GREATEST(0, sum(b.impressions)) AS page_views, GREATEST(0, sum(b.add_to_carts)) AS add_to_carts,
+         GREATEST(0, sum(b.begin_checkouts)) AS begin_checkouts
   FROM days d JOIN ab_counter_batches b ON b.test_id = d.test_id AND b.bucket_date = d.date
-  WHERE d.by_counters GROUP BY 1, 2, 3, d.unseen
-  UNION ALL
-  SELECT a.test_id, a.variant_id, d.date, 0, 0, 0, 0, count(*), sum(a.net_cents)
-  FROM days d
-  JOIN ab_order_attributions a ON a.test_id = d.test_id AND a.ordered_at >= d.from_at AND a.ordered_at < d.to_at
+  WHERE d.by_counters GROUP BY 1, 2, 3),
+bought AS (
+  SELECT a.test_id, a.variant_id, s.first + width_bucket(a.ordered_at, s.starts) - 1 AS date, count(*) AS purchases,
+         sum(a.net_cents) AS revenue_cents
+  FROM spans s
+  JOIN ab_order_attributions a ON a.test_id = s.test_id AND a.ordered_at >= s.from_at AND a.ordered_at < s.to_at
   WHERE a.excluded_reason IS NULL GROUP BY 1, 2, 3),
 numbers AS (
-  SELECT v.test_id, v.id AS variant_id, d.date, COALESCE(sum(p.visitors), 0)::integer AS visitors,
-         (SELECT count(*) FROM (SELECT visitor_id FROM seen s
-                                WHERE s.test_id = v.test_id AND s.variant_id = v.id AND s.date = d.date
-                                UNION SELECT visitor_id FROM happened h
-                                WHERE h.test_id = v.test_id AND h.variant_id = v.id AND h.date = d.date) u
-         )::integer AS unique_visitors,
-         COALESCE(sum(p.page_views), 0)::integer AS page_views,
-         COALESCE(sum(p.add_to_carts), 0)::integer AS add_to_carts,
-         COALESCE(sum(p.begin_checkouts), 0)::integer AS begin_checkouts,
-         COALESCE(sum(p.purchases), 0)::integer AS purchases, COALESCE(sum(p.revenue_cents), 0) AS revenue_cents
+  SELECT v.test_id, v.id AS variant_id, d.date,
+         COALESCE(CASE WHEN d.by_counters AND d.unseen THEN c.visitors ELSE s.visitors END, 0)::integer AS visitors,
+         COALESCE(s.unique_visitors, 0)::integer AS unique_visitors,
+         COALESCE(CASE WHEN d.by_counters THEN c.page_views ELSE s.page_views END, 0)::integer AS page_views,
+         COALESCE(CASE WHEN d.by_counters THEN c.add_to_carts ELSE s.add_to_carts END, 0)::integer AS add_to_carts,
+         COALESCE(CASE WHEN d.by_counters THEN c.begin_checkouts ELSE s.begin_checkouts END, 0)::integer
+             AS begin_checkouts,
+         COALESCE(b.purchases, 0)::integer AS purchases, COALESCE(b.revenue_cents, 0)::bigint AS revenue_cents
   FROM days d
   JOIN ab_variants v ON v.test_id = d.test_id
-  LEFT JOIN parts p ON p.test_id = v.test_id AND p.variant_id = v.id AND p.date = d.date
-  GROUP BY v.test_id, v.id, d.date)
+  LEFT JOIN seen s ON s.test_id = v.test_id AND s.variant_id = v.id AND s.date = d.date
+  LEFT JOIN counted c ON c.test_id = v.test_id AND c.variant_id = v.id AND c.date = d.date
+  LEFT JOIN bought b ON b.test_id = v.test_id AND b.variant_id = v.id AND b.date = d.date)
 INSERT INTO ab_daily_metrics AS m (tenant_id, test_id, variant_id, date, visitors, unique_visitors, page_views,
                                    add_to_carts, begin_checkouts, purchases, revenue_cents)
 SELECT %(slug)s, n.*
@@ -120,7 +141,17 @@ def recount(session: Session, days: Collection[tuple[str, date]], zone: ZoneInfo
         "dates": [day for _, day in wanted],
         "froms": [start for start, _ in bounds],
         "tos": [end for _, end in bounds],
+        "spans": _spans(wanted),
         "bots": BOTS,
         "slug": slug,
     }
     return session.execute(RECOUNT, params)
+
+
+def _spans(days: Sequence[tuple[str, date]]) -> list[int]:
+    """For each of the sorted days the number of its span: days of a test without a gap are read in one go."""
+    numbers: list[int] = []
+    for n, (test_id, day) in enumerate(days):
+        follows = n > 0 and days[n - 1] == (test_id, day - timedelta(days=1))
+        numbers.append(numbers[-1] if follows else n)
+    return numbers

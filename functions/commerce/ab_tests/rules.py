@@ -56,6 +56,11 @@ def slot_of(ctx: JobContext, payload: Slotted) -> datetime:
     return given.astimezone(UTC) if given is not None else ctx.now().replace(second=0, microsecond=0)
 
 
+def sent_slot(ctx: JobContext, payload: Slotted) -> datetime:
+    """The same for a job whose events or draws depend on it: without a slot, the minute the message was sent in."""
+    return (payload.slot or ctx.delivery.sent_at.replace(second=0, microsecond=0)).astimezone(UTC)
+
+
 def by_test(rows: Sequence[Row]) -> dict[str, list[Variant]]:
     """Rows of VARIANTS by test, in order of variant id."""
     found: dict[str, list[Variant]] = {}

@@ -75,7 +75,7 @@ SELECT t.id, t.name, t.status, t.created_at, t.started_at, t.ended_at, t.base_ur
        COALESCE(t.scheduled_start_at, t.start_date) AS start_at, COALESCE(t.scheduled_end_at, t.end_date) AS end_at,
        COALESCE(t.auto_start, false) AS auto_start, COALESCE(t.auto_end, false) AS auto_end,
        COALESCE(t.winner_variant_id, t.winning_variant_id) AS winner, t.traffic_override_variant_id AS override,
-       s.test_id IS NOT NULL AS known, s.last_status, COALESCE(s.status_seq, 0) AS status_seq, s.decision,
+       s.last_status IS NOT NULL AS known, s.last_status, COALESCE(s.status_seq, 0) AS status_seq, s.decision,
        s.evaluated_at, COALESCE(s.needs_attention, '{}') AS needs_attention,
        s.results ->> 'startProblem' AS start_problem, s.results ->> 'startProblemOn' AS start_problem_on,
        e.shares, e.started_at AS epoch_from,

@@ -17,13 +17,20 @@ def tell(
     ctx: JobContext, types: Sequence[str], text: str, blocks: Sequence[dict[str, Any]] = (), *, dedupe_key: str
 ) -> bool:
     """Whether the message stands in the channel of the first of the notification `types` that is mapped."""
+    try:
+        return say(ctx, types, text, blocks, dedupe_key=dedupe_key)
+    except JobError as error:
+        ctx.log.warning("Slack was not told", extra={"code": error.code})
+        return False
+
+
+def say(
+    ctx: JobContext, types: Sequence[str], text: str, blocks: Sequence[dict[str, Any]] = (), *, dedupe_key: str
+) -> bool:
+    """The same for a job whose work is the message: it raises what shared.slack.post raises."""
     with ctx.tenant_session(read_only=True) as session:
         channel = channel_of(session, types)
     if channel is None:
         return False
-    try:
-        outcome = post(ctx, channel, text, blocks, dedupe_key=dedupe_key)
-    except JobError as error:
-        ctx.log.warning("Slack was not told", extra={"code": error.code})
-        return False
+    outcome = post(ctx, channel, text, blocks, dedupe_key=dedupe_key)
     return outcome.status in ("sent", "duplicate")

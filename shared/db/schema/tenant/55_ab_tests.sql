@@ -358,3 +358,26 @@ CREATE TABLE ab_cursors (
     updated_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (name)
 );
+
+-- ensure table tenant_api_credentials
+CREATE TABLE tenant_api_credentials (
+    id uuid NOT NULL DEFAULT gen_random_uuid(),
+    tenant_id text NOT NULL,
+    service_name text NOT NULL,
+    service_display_name text,
+    api_key_encrypted text NOT NULL,
+    api_secret_encrypted text,
+    account_id text,
+    metadata jsonb DEFAULT '{}',
+    is_active boolean DEFAULT true,
+    last_verified_at timestamptz,
+    last_error text,
+    created_at timestamptz DEFAULT now(),
+    updated_at timestamptz DEFAULT now(),
+    PRIMARY KEY (id),
+    UNIQUE (tenant_id, service_name)
+);
+
+-- ensure trigger tenant_api_credentials_updated_at on tenant_api_credentials
+CREATE TRIGGER tenant_api_credentials_updated_at BEFORE UPDATE ON tenant_api_credentials
+    FOR EACH ROW EXECUTE FUNCTION update_updated_at_column();

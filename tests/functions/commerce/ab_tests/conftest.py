@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
+from shared.crypto import encrypt_platform
+from shared.fakes.redis import Database, RedisFake
+from shared.jobs.context import Tenant
+from shared.jobs.testing import Bench
 from tests.builders.ab_tests import TEST, add_test, insert
-from tests.conftest import Rows
+from tests.conftest import ENCRYPTION_KEY, Rows
 
 NOON = datetime.fromisoformat("2026-11-20T12:00:00+00:00")
 """The tests' clock starts here."""
+REDIS_TOKEN = "rest-acme-token"
 Put = Callable[..., None]
 
 
@@ -58,3 +63,25 @@ def order(rows: Rows) -> Put:
         insert(rows, "orders", values)
 
     return put
+
+
+@pytest.fixture
+def redis(bench: Bench, tenant: Tenant, rows: Rows) -> Iterator[RedisFake]:
+    """The Redis fake; the tenant acme has a database of its own in it."""
+    with RedisFake.start() as fake:
+        fake.database(REDIS_TOKEN)
+        values = {
+            "tenant_id": tenant.slug,
+            "service_name": "upstash_redis",
+            "api_key_encrypted": encrypt_platform(REDIS_TOKEN, ENCRYPTION_KEY),
+            "metadata": {"restUrl": "https://acme-1.upstash.io"},
+        }
+        insert(rows, "tenant_api_credentials", values)
+        bench.settings["UPSTASH_BASE_URL"] = fake.base_url
+        yield fake
+
+
+@pytest.fixture
+def store(redis: RedisFake) -> Database:
+    """The database of the tenant acme."""
+    return redis.databases[REDIS_TOKEN]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from shared.events.ab_tests import AbScheduleCheck
+from shared.events.ab_tests import AbMetricsAggregate, AbScheduleCheck
 from shared.jobs.context import Tenant
 from shared.jobs.testing import Bench, Deliver, Delivered
 from tests.builders.ab_tests import TEST, add_state, add_test, insert
@@ -196,6 +196,15 @@ def test_test_with_auto_end_ends_by_a_fresh_result(
 
 
 # -- what an application changed ---------------------------------------------------------------------------------------
+
+
+def test_start_is_announced_although_an_aggregation_saw_the_test_first(deliver: Deliver, rows: Rows) -> None:
+    add_test(rows, status="running", started_at=TEN - timedelta(minutes=3))
+    deliver(AbMetricsAggregate(slot=TEN))
+    assert one(rows, "ab_test_state")["last_status"] is None
+
+    assert names(tick(deliver)) == ["ab.testStarted"]
+    assert one(rows, "ab_test_state")["last_status"] == "running"
 
 
 def test_app_starts_a_test_silently(deliver: Deliver, rows: Rows) -> None:
