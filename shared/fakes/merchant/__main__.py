@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
-import threading
 
 from shared.fakes.merchant.fake import MerchantFake
+from shared.fakes.serving import run
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -18,20 +17,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--refresh-token", default="rt_fake", help="the refresh token that opens all of them")
     parser.add_argument("--review-s", type=float, default=60.0, help="seconds until a product has its verdict")
     options = parser.parse_args(arguments)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: stop.set())
-    try:
+
+    def start() -> MerchantFake:
         fake = MerchantFake.start(port=options.port, review_s=options.review_s)
-    except OSError as error:
-        print(f"The Merchant fake cannot listen on 127.0.0.1:{options.port}: {error.strerror}.", file=sys.stderr)
-        return 1
-    for id in options.account or ["1234567"]:
-        fake.account(id, refresh_token=options.refresh_token)
-    print(f"Merchant fake: {fake.base_url}", flush=True)
-    stop.wait()
-    fake.stop()
-    return 0
+        for id in options.account or ["1234567"]:
+            fake.account(id, refresh_token=options.refresh_token)
+        return fake
+
+    return run("Merchant", options.port, start)
 
 
 if __name__ == "__main__":

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from shared.fakes import serving
 from shared.fakes.merchant.account import Account, Input
 from shared.fakes.merchant.rules import KNOWN, Problem, attributes_problem, input_problem, source_problem
 from shared.fakes.merchant.tokens import Tokens
-
-if TYPE_CHECKING:
-    from shared.fakes.merchant.server import Server
 
 REVIEW_S = 900.0
 PAGE_MAX = 1000
@@ -63,65 +59,38 @@ class Asked:
 
 
 @dataclass
-class Fault:
-    """Trouble for the next `count` requests whose path or body holds `match`; a field and message go with a 400.
+class Fault(serving.Fault):
+    """Further kinds: rate, daily. A field and message go with a 400."""
 
-    `kind`: an HTTP status, rate, daily, timeout, or cut.
-    """
-
-    kind: str
-    count: int = 1
-    match: str = ""
     retry_after: str | None = None
     field: str = ""
     message: str = "On demand."
-    hold_s: float = 30.0
 
 
-class MerchantFake:
+class MerchantFake(serving.Fake[Fault]):
     """A running fake. Use `MerchantFake.start(...)`, and `stop()` or a with-block."""
 
+    fault = Fault
+
     def __init__(self, now: Callable[[], datetime], review_s: float) -> None:
+        super().__init__()
         self.now, self.review_s = now, review_s
         self.tokens = Tokens(now)
         self.accounts: dict[str, Account] = {}
         self.asked: list[Asked] = []
         self.token_requests = 0
-        self.faults: list[Fault] = []
         self.before: Callable[[str, Any], None] | None = None
         """Called with (what, body) of each request before it is answered: tests let the world move in between."""
-        self.stopping = threading.Event()
-        self.lock = threading.RLock()
-        self.base_url = ""
-        self._server: Server | None = None
 
     @classmethod
     def start(
         cls, *, port: int = 0, now: Callable[[], datetime] | None = None, review_s: float = REVIEW_S
     ) -> MerchantFake:
         """Serve on 127.0.0.1 (port 0: any free one). `review_s`: until a product has its verdict. Raises OSError."""
-        from shared.fakes.merchant.server import Server
+        from shared.fakes.merchant.server import Handler
 
         fake = cls(now or (lambda: datetime.now(UTC)), review_s)
-        server = fake._server = Server(port, fake)
-        fake.base_url = f"http://127.0.0.1:{server.server_address[1]}"
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        return fake
-
-    def stop(self) -> None:
-        """Stop serving; requests that are held end now."""
-        self.stopping.set()
-        if self._server is not None:
-            self._server.shutdown()
-            self._server.server_close()
-
-    def __enter__(self) -> MerchantFake:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
+        return fake.serve(port, Handler)
 
     def account(
         self,
@@ -139,10 +108,6 @@ class MerchantFake:
         if service is not None:
             self.tokens.services[service[0]] = (service[1], {id})
         return made
-
-    def fail(self, kind: str | int, count: int = 1, **more: Any) -> None:
-        """Have the next `count` matching requests fail; keywords are those of Fault."""
-        self.faults.append(Fault(str(kind), count, **more))
 
     def revoke(self) -> None:
         """Tokens that were given open nothing any more."""
@@ -168,17 +133,6 @@ class MerchantFake:
             return [_shown(account, each) for account in self.accounts.values() for each in account.held().values()]
 
     # Answering.
-
-    def next_fault(self, text: str) -> Fault | None:
-        """The fault for this request, used up by one."""
-        with self.lock:
-            for fault in self.faults:
-                if fault.match in text:
-                    fault.count -= 1
-                    if fault.count <= 0:
-                        self.faults.remove(fault)
-                    return fault
-        return None
 
     def answer(self, what: str, account_id: str, rest: str, query: Mapping[str, str], token: str, body: Any) -> Answer:
         """Answer a request to the API."""

@@ -13,7 +13,8 @@ Scripts are really run, by a small interpreter of Lua (lua.py). Walking the keys
     python -m shared.fakes.redis --port 4014 --token rest_fake
 """
 
-from shared.fakes.redis.fake import Asked, Fault, RedisFake
+from shared.fakes.redis.fake import Asked, RedisFake
 from shared.fakes.redis.store import Database, Refusal
+from shared.fakes.serving import Fault
 
 __all__ = ["Asked", "Database", "Fault", "RedisFake", "Refusal"]

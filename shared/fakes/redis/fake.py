@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from shared.fakes import serving
 from shared.fakes.redis.store import Database, Refusal
-
-if TYPE_CHECKING:
-    from shared.fakes.redis.server import Server
 
 KINDS = ("timeout", "cut", "half", "slow")
 """Faults of the network: nothing done and no answer; done, but the answer is lost; the first half of a pipeline done
-and no answer; done and answered, but only after `hold_s`."""
+and no answer; done and answered, but only after `hold_s`. All others are an HTTP status."""
 UNAUTHORIZED = "WRONGPASS invalid or missing auth token"
 LIMITED = "ERR max requests limit exceeded"
 
@@ -37,17 +33,6 @@ class Asked:
         return [str(key) for script in scripts for key in script[3 : 3 + int(script[2])]]
 
 
-@dataclass
-class Fault:
-    """Trouble for the next `count` requests whose body holds `match`. `kind`: an HTTP status, or one of KINDS."""
-
-    kind: str
-    count: int = 1
-    match: str = ""
-    retry_after: str = "30"
-    hold_s: float = 30.0
-
-
 @dataclass(frozen=True)
 class Answer:
     """Status and JSON."""
@@ -56,68 +41,31 @@ class Answer:
     body: Any
 
 
-class RedisFake:
+class RedisFake(serving.Fake[serving.Fault]):
     """A running fake. Use `RedisFake.start(...)`, and `stop()` or a with-block."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.databases: dict[str, Database] = {}
         self.asked: list[Asked] = []
-        self.faults: list[Fault] = []
         self.after: Callable[[Asked], object] | None = None
         """Called after a request's commands are done and before it is answered: somebody else's step in between."""
-        self.stopping = threading.Event()
-        self.lock = threading.Lock()
-        self.base_url = ""
-        self._server: Server | None = None
 
     @classmethod
     def start(cls, *, port: int = 0) -> RedisFake:
         """Serve on 127.0.0.1 (port 0: any free one). Raises OSError."""
-        from shared.fakes.redis.server import Server
+        from shared.fakes.redis.server import Handler
 
         fake = cls()
-        server = fake._server = Server(port, fake)
-        fake.base_url = f"http://127.0.0.1:{server.server_address[1]}"
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        return fake
-
-    def stop(self) -> None:
-        """Stop serving; requests that are held end now."""
-        self.stopping.set()
-        if self._server is not None:
-            self._server.shutdown()
-            self._server.server_close()
-
-    def __enter__(self) -> RedisFake:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
+        return fake.serve(port, Handler)
 
     def database(self, token: str) -> Database:
         """The database of a token, made when there is none."""
         return self.databases.setdefault(token, Database())
 
-    def fail(self, kind: str | int, count: int = 1, **more: Any) -> None:
-        """Have the next `count` matching requests fail; keywords are those of Fault."""
-        self.faults.append(Fault(str(kind), count, **more))
-
     # Inside.
 
-    def next_fault(self, text: str) -> Fault | None:
-        """The fault for this request, used up by one."""
-        with self.lock:
-            for fault in self.faults:
-                if fault.match in text:
-                    fault.count -= 1
-                    if fault.count <= 0:
-                        self.faults.remove(fault)
-                    return fault
-        return None
-
-    def answer(self, path: str, token: str | None, body: bytes, fault: Fault | None) -> Answer:
+    def answer(self, path: str, token: str | None, body: bytes, fault: serving.Fault | None) -> Answer:
         """Carry out a request, as far as its fault lets it; status 0 stands for no answer."""
         if fault is not None and fault.kind.isdigit():
             return Answer(int(fault.kind), {"error": LIMITED if fault.kind == "429" else "unavailable"})

@@ -2,99 +2,64 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
-from shared.fakes.redis.fake import Asked, Fault, RedisFake, commands_of
+from shared.fakes import serving
+from shared.fakes.redis.fake import Asked, RedisFake, commands_of
 
 PATHS = ("", "/", "/pipeline", "/multi-exec")
 
 
-class Server(ThreadingHTTPServer):
-    """One thread per connection."""
-
-    daemon_threads = True
-    block_on_close = False
-
-    def __init__(self, port: int, fake: RedisFake) -> None:
-        self.fake = fake
-        super().__init__(("127.0.0.1", port), Handler)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that hangs up is no news; anything else is a mistake in the fake and shown."""
-        if not isinstance(sys.exception(), ConnectionError):
-            super().handle_error(request, client_address)
-
-
-class Handler(BaseHTTPRequestHandler):
+class Handler(serving.Handler):
     """One request."""
 
-    protocol_version = "HTTP/1.1"
-    wbufsize = -1  # one packet per answer instead of one per header line
-    server: Server
+    @property
+    def fake(self) -> RedisFake:
+        fake: RedisFake = self.server.fake
+        return fake
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         path = urlsplit(self.path).path
         if path == "/_fake/faults":
-            self.server.fake.faults.append(Fault(**json.loads(body)))
-            self._send(200, {"ok": True})
+            self.order_fault()
         elif path in PATHS:
-            self._command(path, body)
+            self._command(path, self.body())
         else:
-            self._send(404, {"error": "ERR no such path"})
+            self.say(404, {"error": "ERR no such path"})
 
     def do_DELETE(self) -> None:
-        self.server.fake.faults.clear()
-        self._send(200, {"ok": True})
+        self.forget_faults()
 
     def do_GET(self) -> None:
-        fake = self.server.fake
+        fake = self.fake
         if self.path == "/_fake/health":
-            self._send(200, {"ok": True, "databases": len(fake.databases)})
+            self.say(200, {"ok": True, "databases": len(fake.databases)})
         elif self.path == "/_fake/keys":
-            self._send(200, {"databases": [_shown(database.keys) for database in fake.databases.values()]})
+            self.say(200, {"databases": [_shown(database.keys) for database in fake.databases.values()]})
         elif self.path == "/_fake/requests":
-            self._send(200, {"requests": [asdict(asked) for asked in fake.asked]})
+            self.say(200, {"requests": [asdict(asked) for asked in fake.asked]})
         else:
-            self._send(404, {"error": "ERR no such path"})
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Silent: what was asked is in /_fake/requests."""
+            self.say(404, {"error": "ERR no such path"})
 
     def _command(self, path: str, body: bytes) -> None:
-        fake = self.server.fake
+        fake = self.fake
         fault = fake.next_fault(body.decode("utf-8", "replace"))
-        kind, _, token = self.headers.get("Authorization", "").partition(" ")
-        answer = fake.answer(path, token if kind == "Bearer" else None, body, fault)
+        answer = fake.answer(path, self.bearer(), body, fault)
         lost = fault is not None and fault.kind in ("cut", "timeout", "half")
         asked = Asked(path, 0 if lost else answer.status, commands_of(path, body))
         fake.asked.append(asked)
         if fake.after is not None:
             fake.after(asked)
-        if fault is not None and fault.kind in ("timeout", "slow"):
+        if fault is not None and fault.kind == "slow":
             fake.stopping.wait(fault.hold_s)
-        if lost:
-            self.close_connection = True
+        if fault is not None and lost:
+            self.hang_up(fault)
             return
-        self._send(
-            answer.status, answer.body, {"Retry-After": fault.retry_after} if fault and fault.kind == "429" else {}
-        )
-
-    def _send(self, status: int, said: Any, headers: Mapping[str, str] | None = None) -> None:
-        text = json.dumps(said).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(text)))
-        for name, value in (headers or {}).items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(text)
+        headers = {"Retry-After": fault.retry_after or ""} if fault and fault.kind == "429" else {}
+        self.say(answer.status, answer.body, headers)
 
 
 def _shown(keys: Mapping[str, Any]) -> dict[str, Any]:

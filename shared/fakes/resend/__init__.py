@@ -16,6 +16,7 @@ that was taken keeps its idempotency key.
     python -m shared.fakes.resend --port 4012 --key re_fake      one team that sends from every domain
 """
 
-from shared.fakes.resend.fake import Asked, Fault, Mail, ResendFake, Team
+from shared.fakes.resend.fake import Asked, Mail, ResendFake, Team
+from shared.fakes.serving import Fault
 
 __all__ = ["Asked", "Fault", "Mail", "ResendFake", "Team"]

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
-import threading
 
 from shared.fakes.resend.fake import ResendFake
+from shared.fakes.serving import run
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -16,20 +15,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--port", type=int, required=True, help="port on 127.0.0.1")
     parser.add_argument("--key", action="append", help="an API key that it accepts; may be given several times")
     options = parser.parse_args(arguments)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: stop.set())
-    try:
+
+    def start() -> ResendFake:
         fake = ResendFake.start(port=options.port)
-    except OSError as error:
-        print(f"The Resend fake cannot listen on 127.0.0.1:{options.port}: {error.strerror}.", file=sys.stderr)
-        return 1
-    for key in options.key or ["re_fake"]:
-        fake.team(key)
-    print(f"Resend fake: {fake.base_url}", flush=True)
-    stop.wait()
-    fake.stop()
-    return 0
+        for key in options.key or ["re_fake"]:
+            fake.team(key)
+        return fake
+
+    return run("Resend", options.port, start)
 
 
 if __name__ == "__main__":

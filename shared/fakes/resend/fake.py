@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import UUID
 
+from shared.fakes import serving
 from shared.fakes.resend.rules import domain_of, problem_of
-
-if TYPE_CHECKING:
-    from shared.fakes.resend.server import Server
 
 KEY_TTL = timedelta(hours=24)
 KEY_MAX = 256
 LIMIT_PER_S = 2
 KINDS = ("timeout", "cut")
-"""Faults of the network: no answer and nothing done; taken, but the answer is lost."""
+"""Faults of the network; all others are a name of Resend's errors or an HTTP status."""
 ERRORS: dict[str, tuple[int, str]] = {
     "missing_api_key": (401, "Missing API Key"),
     "restricted_api_key": (401, "This API key is restricted to only send emails."),
@@ -76,20 +72,6 @@ class Asked:
 
 
 @dataclass
-class Fault:
-    """Trouble for the next `count` requests whose body holds `match`.
-
-    `kind`: a name of Resend's errors, an HTTP status, timeout, or cut.
-    """
-
-    kind: str
-    count: int = 1
-    match: str = ""
-    retry_after: str = "1"
-    hold_s: float = 30.0
-
-
-@dataclass
 class Team:
     """An account. `domains` None: it may send from every domain. `restricted`: its key may only send."""
 
@@ -112,19 +94,15 @@ class Answer:
     problem: str = ""
 
 
-class ResendFake:
+class ResendFake(serving.Fake[serving.Fault]):
     """A running fake. Use `ResendFake.start(...)`, and `stop()` or a with-block."""
 
     def __init__(self, contract: Mapping[str, Any] | None, now: Callable[[], datetime], *, enforce_rate: bool) -> None:
         self.contract, self.now, self.enforce_rate = contract, now, enforce_rate
+        super().__init__()
         self.teams: dict[str, Team] = {}
         self.mails: list[Mail] = []
         self.asked: list[Asked] = []
-        self.faults: list[Fault] = []
-        self.stopping = threading.Event()
-        self.lock = threading.Lock()
-        self.base_url = ""
-        self._server: Server | None = None
 
     @classmethod
     def start(
@@ -139,38 +117,16 @@ class ResendFake:
 
         `enforce_rate`: refuse what comes faster than 2 a second on the fake's clock.
         """
-        from shared.fakes.resend.server import Server
+        from shared.fakes.resend.server import Handler
 
         rules = json.loads(contract.read_text(encoding="utf-8")) if contract else None
         fake = cls(rules, now or (lambda: datetime.now(UTC)), enforce_rate=enforce_rate)
-        server = fake._server = Server(port, fake)
-        fake.base_url = f"http://127.0.0.1:{server.server_address[1]}"
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        return fake
-
-    def stop(self) -> None:
-        """Stop serving; requests that are held end now."""
-        self.stopping.set()
-        if self._server is not None:
-            self._server.shutdown()
-            self._server.server_close()
-
-    def __enter__(self) -> ResendFake:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
+        return fake.serve(port, Handler)
 
     def team(self, key: str, name: str = "", *, domains: Iterable[str] | None = None) -> Team:
         """Make an account that knows `key`; `domains`: those it may send from, None: every one."""
         self.teams[key] = Team(key, name or key, None if domains is None else {each.lower() for each in domains})
         return self.teams[key]
-
-    def fail(self, kind: str | int, count: int = 1, **more: Any) -> None:
-        """Have the next `count` matching requests fail; keywords are those of Fault."""
-        self.faults.append(Fault(str(kind), count, **more))
 
     def sent_to(self, address: str) -> list[Mail]:
         """The mails to an address, oldest first."""
@@ -181,17 +137,6 @@ class ResendFake:
         return [asked.problem for asked in self.asked if asked.problem]
 
     # Inside.
-
-    def next_fault(self, text: str) -> Fault | None:
-        """The fault for this request, used up by one."""
-        with self.lock:
-            for fault in self.faults:
-                if fault.match in text:
-                    fault.count -= 1
-                    if fault.count <= 0:
-                        self.faults.remove(fault)
-                    return fault
-        return None
 
     def send(self, key: str | None, idempotency_key: str | None, raw: bytes) -> Answer:
         """Answer POST /emails."""

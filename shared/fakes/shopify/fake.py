@@ -16,12 +16,13 @@ from typing import Any
 
 from graphql import GraphQLError
 
+from shared.fakes import serving
 from shared.fakes.shopify.cost import requested_cost
 from shared.fakes.shopify.execute import Answer
 from shared.fakes.shopify.faults import Fault, Faults
 from shared.fakes.shopify.orders import OrderBase
 from shared.fakes.shopify.schema import BadRequest, Documents, load_schema
-from shared.fakes.shopify.server import Server
+from shared.fakes.shopify.server import Handler
 from shared.fakes.shopify.shop import Shop
 
 REQUESTS_KEPT = 20_000
@@ -62,7 +63,7 @@ class ShopifyFake:
         self.requests: deque[Recorded] = deque(maxlen=REQUESTS_KEPT)
         self.stopping = threading.Event()
         self.base_url = ""
-        self._server: Server | None = None
+        self._server: serving.Server | None = None
         self._scratch: tempfile.TemporaryDirectory[str] | None = None
 
     @classmethod
@@ -82,7 +83,7 @@ class ShopifyFake:
         folder = state_dir or Path(scratch.name if scratch else "")
         fake = cls(Documents(load_schema(schema_path)), folder, now or (lambda: datetime.now(UTC)))
         fake._scratch = scratch
-        server = fake._server = Server(port, fake)
+        server = fake._server = serving.Server(port, fake, Handler)
         fake.base_url = f"http://127.0.0.1:{server.server_address[1]}"
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         return fake

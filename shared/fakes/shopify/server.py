@@ -14,13 +14,12 @@ from __future__ import annotations
 import json
 import re
 import socket
-import sys
 from collections.abc import Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
+from shared.fakes import serving
 from shared.fakes.shopify.execute import Answer, answer, throttled, too_dear
 from shared.fakes.shopify.faults import Fault
 from shared.fakes.shopify.project import FakeGap
@@ -37,36 +36,16 @@ _FILE = re.compile(r"^/(?P<shop>[a-z0-9.-]+)/bulk/(?P<number>\d+)\.jsonl$")
 _RANGE = re.compile(r"^bytes=(\d+)-(\d*)$")
 
 
-class Server(ThreadingHTTPServer):
-    """One thread per connection; connections are kept open, so a client costs one thread."""
-
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 64
-
-    def __init__(self, port: int, fake: ShopifyFake) -> None:
-        self.fake = fake
-        super().__init__(("127.0.0.1", port), Handler)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that hangs up is no news; anything else is a mistake in the fake and shown."""
-        if not isinstance(sys.exception(), ConnectionError):
-            super().handle_error(request, client_address)
-
-
-class Handler(BaseHTTPRequestHandler):
+class Handler(serving.Handler):
     """One request."""
 
-    protocol_version = "HTTP/1.1"
-    wbufsize = -1  # one packet per answer instead of one per header line
-    server: Server
-
-    def setup(self) -> None:
-        super().setup()
-        self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
+    @property
+    def fake(self) -> ShopifyFake:
+        fake: ShopifyFake = self.server.fake
+        return fake
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = self.body()
         path = urlsplit(self.path).path
         found = _API.match(path)
         if found:
@@ -74,14 +53,14 @@ class Handler(BaseHTTPRequestHandler):
         elif path.startswith("/_fake/"):
             self._steer(path, body)
         else:
-            self._send(404, {"errors": "Not Found"})
+            self.say(404, {"errors": "Not Found"})
 
     def do_DELETE(self) -> None:
         if self.path == "/_fake/faults":
-            self.server.fake.faults.clear()
-            self._send(200, {"ok": True})
+            self.fake.faults.clear()
+            self.say(200, {"ok": True})
         else:
-            self._send(404, {"errors": "Not Found"})
+            self.say(404, {"errors": "Not Found"})
 
     def do_GET(self) -> None:
         url = urlsplit(self.path)
@@ -89,22 +68,19 @@ class Handler(BaseHTTPRequestHandler):
         if found:
             self._file(found["shop"], int(found["number"]))
         elif url.path == "/_fake/health":
-            self._send(200, {"ok": True, "apiVersion": API_VERSION, "shops": sorted(self.server.fake.shops)})
+            self.say(200, {"ok": True, "apiVersion": API_VERSION, "shops": sorted(self.fake.shops)})
         elif url.path == "/_fake/requests":
             shop = parse_qs(url.query).get("shop", [None])[0]
-            self._send(200, {"requests": [each.shown() for each in self.server.fake.requests_of(shop)]})
+            self.say(200, {"requests": [each.shown() for each in self.fake.requests_of(shop)]})
         elif url.path == "/_fake/shops":
-            self._send(200, {"shops": self.server.fake.totals()})
+            self.say(200, {"shops": self.fake.totals()})
         else:
-            self._send(404, {"errors": "Not Found"})
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """Silent: what was asked is in /_fake/requests."""
+            self.say(404, {"errors": "Not Found"})
 
     # The API
 
     def _graphql(self, domain: str, version: str, body: bytes) -> None:
-        fake = self.server.fake
+        fake = self.fake
         shop = fake.shops.get(domain)
         if shop is None or version != API_VERSION:
             self._recorded(domain, body, Answer(404, {"errors": "Not Found"}))
@@ -125,27 +101,27 @@ class Handler(BaseHTTPRequestHandler):
         """Answer as the fault says."""
         if fault.kind == "timeout":
             self._record(shop.domain, body, Answer(0, {}))
-            self.server.fake.stopping.wait(fault.hold_s)
+            self.fake.stopping.wait(fault.hold_s)
             self.close_connection = True
         elif fault.kind == "cut":
-            made = answer(shop, self.server.fake.documents, body)
+            made = answer(shop, self.fake.documents, body)
             self._record(shop.domain, body, made)
             self._send_half(json.dumps(made.body).encode())
         else:
             headers = {"Retry-After": fault.retry_after or "2.0"} if fault.kind in ("429", "503") else {}
             self._recorded(shop.domain, body, _fault_answer(shop, fault), headers)
 
-    def _recorded(self, domain: str, body: bytes, made: Answer, headers: Mapping[str, str] | None = None) -> None:
+    def _recorded(self, domain: str, body: bytes, made: Answer, headers: Mapping[str, str] = serving.NOTHING) -> None:
         self._record(domain, body, made)
-        self._send(made.status, made.body, headers)
+        self.say(made.status, made.body, headers)
 
     def _record(self, domain: str, body: bytes, made: Answer) -> None:
-        self.server.fake.record(domain, "POST", urlsplit(self.path).path, body, made)
+        self.fake.record(domain, "POST", urlsplit(self.path).path, body, made)
 
     # Files
 
     def _file(self, domain: str, number: int) -> None:
-        fake = self.server.fake
+        fake = self.fake
         shop = fake.shops.get(domain)
         path = shop.bulk.file(number) if shop else None
         asked_range = self.headers.get("Range")
@@ -155,7 +131,7 @@ class Handler(BaseHTTPRequestHandler):
             status, path = fault.status, None
         fake.record(domain, "GET", self.path, b"", Answer(status, {}), asked_range)
         if path is None:
-            self._send(status, {"errors": "The link is no longer valid"})
+            self.say(status, {"errors": "The link is no longer valid"})
         elif fault is not None and fault.kind == "timeout":
             fake.stopping.wait(fault.hold_s)
             self.close_connection = True
@@ -170,7 +146,7 @@ class Handler(BaseHTTPRequestHandler):
             start = int(wanted[1]) if wanted else 0
             end = min(int(wanted[2]), whole - 1) if wanted and wanted[2] else whole - 1
             if start > end:
-                self._send(416, {"errors": "Range Not Satisfiable"}, {"Content-Range": f"bytes */{whole}"})
+                self.say(416, {"errors": "Range Not Satisfiable"}, {"Content-Range": f"bytes */{whole}"})
                 return
             self.send_response(206 if wanted else 200)
             self.send_header("Content-Type", "application/jsonl")
@@ -191,7 +167,7 @@ class Handler(BaseHTTPRequestHandler):
     # Steering
 
     def _steer(self, path: str, body: bytes) -> None:
-        fake = self.server.fake
+        fake = self.fake
         try:
             wish = json.loads(body or b"{}")
             if path == "/_fake/faults":
@@ -199,24 +175,14 @@ class Handler(BaseHTTPRequestHandler):
             elif path == "/_fake/orders":
                 fake.shops[wish["shop"]].update_order(wish["id"], **wish.get("changes", {}))
             else:
-                self._send(404, {"errors": "Not Found"})
+                self.say(404, {"errors": "Not Found"})
                 return
         except (ValueError, TypeError, KeyError) as error:
-            self._send(400, {"errors": f"{type(error).__name__}: {error}"})
+            self.say(400, {"errors": f"{type(error).__name__}: {error}"})
             return
-        self._send(200, {"ok": True})
+        self.say(200, {"ok": True})
 
     # Bytes
-
-    def _send(self, status: int, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> None:
-        payload = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json; charset=utf-8")
-        self.send_header("Content-Length", str(len(payload)))
-        for name, value in (headers or {}).items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(payload)
 
     def _send_half(self, payload: bytes) -> None:
         self.send_response(200)

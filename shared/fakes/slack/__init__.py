@@ -14,6 +14,7 @@ when one is given; what is wrong by either is invalid_arguments and stands in `p
     python -m shared.fakes.slack --port 4011 --token xoxb-fake     one workspace that opens channels as they are named
 """
 
-from shared.fakes.slack.fake import Asked, Channel, Fault, Posted, SlackFake, Team
+from shared.fakes.serving import Fault
+from shared.fakes.slack.fake import Asked, Channel, Posted, SlackFake, Team
 
 __all__ = ["Asked", "Channel", "Fault", "Posted", "SlackFake", "Team"]

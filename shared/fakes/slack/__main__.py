@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
-import threading
 
+from shared.fakes.serving import run
 from shared.fakes.slack.fake import SlackFake
 
 
@@ -16,19 +15,13 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--port", type=int, required=True, help="port on 127.0.0.1")
     parser.add_argument("--token", default="xoxb-fake", help="the bot token of its workspace")
     options = parser.parse_args(arguments)
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda _number, _frame: stop.set())
-    try:
+
+    def start() -> SlackFake:
         fake = SlackFake.start(port=options.port)
-    except OSError as error:
-        print(f"The Slack fake cannot listen on 127.0.0.1:{options.port}: {error.strerror}.", file=sys.stderr)
-        return 1
-    fake.team(options.token, opens=True)
-    print(f"Slack fake: {fake.base_url}", flush=True)
-    stop.wait()
-    fake.stop()
-    return 0
+        fake.team(options.token, opens=True)
+        return fake
+
+    return run("Slack", options.port, start)
 
 
 if __name__ == "__main__":

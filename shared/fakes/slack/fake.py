@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from shared.fakes import serving
 from shared.fakes.slack.rules import against_contract, block_problems
-
-if TYPE_CHECKING:
-    from shared.fakes.slack.server import Server
 
 MAX_TEXT = 40_000
 MAX_ATTACHMENTS = 100
 KINDS = ("timeout", "cut")
-"""Faults that are neither a status nor a word of Slack's: no answer; posted, but the answer is lost."""
+"""Faults of the network; all others are an HTTP status (429, 503) or a word of Slack's (channel_not_found)."""
 METHODS = ("chat.postMessage", "conversations.join", "auth.test")
 MESSAGE_FIELDS = frozenset(
     (
@@ -77,20 +73,6 @@ class Asked:
 
 
 @dataclass
-class Fault:
-    """Trouble for the next `count` requests whose method or body holds `match`.
-
-    `kind`: an HTTP status (429, 503), a word of Slack's (channel_not_found), timeout, or cut.
-    """
-
-    kind: str
-    count: int = 1
-    match: str = ""
-    retry_after: str = "1"
-    hold_s: float = 30.0
-
-
-@dataclass
 class Team:
     """A workspace and its bot's token. `opens`: a channel that nobody made is made when it is named."""
 
@@ -117,20 +99,16 @@ class Team:
         return found
 
 
-class SlackFake:
+class SlackFake(serving.Fake[serving.Fault]):
     """A running fake. Use `SlackFake.start(...)`, and `stop()` or a with-block."""
 
     def __init__(self, contract: Mapping[str, Any] | None, now: Callable[[], datetime]) -> None:
+        super().__init__()
         self.contract, self.now = contract, now
         self.teams: dict[str, Team] = {}
         self.hooks: dict[str, tuple[str, str]] = {}
         self.messages: list[Posted] = []
         self.asked: list[Asked] = []
-        self.faults: list[Fault] = []
-        self.stopping = threading.Event()
-        self.lock = threading.Lock()
-        self.base_url = ""
-        self._server: Server | None = None
         self._posts = 0
 
     @classmethod
@@ -138,29 +116,11 @@ class SlackFake:
         cls, *, port: int = 0, contract: Path | None = None, now: Callable[[], datetime] | None = None
     ) -> SlackFake:
         """Serve on 127.0.0.1 (port 0: any free one). `contract`: Slack's OpenAPI 2 file. Raises OSError."""
-        from shared.fakes.slack.server import Server
+        from shared.fakes.slack.server import Handler
 
         rules = json.loads(contract.read_text(encoding="utf-8")) if contract else None
         fake = cls(rules, now or (lambda: datetime.now(UTC)))
-        server = fake._server = Server(port, fake)
-        fake.base_url = f"http://127.0.0.1:{server.server_address[1]}"
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        return fake
-
-    def stop(self) -> None:
-        """Stop serving; requests that are held end now."""
-        self.stopping.set()
-        if self._server is not None:
-            self._server.shutdown()
-            self._server.server_close()
-
-    def __enter__(self) -> SlackFake:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
+        return fake.serve(port, Handler)
 
     def team(self, token: str, *, channels: Iterable[str] = (), opens: bool = False) -> Team:
         """Make a workspace that knows `token`, with the named channel ids."""
@@ -174,10 +134,6 @@ class SlackFake:
         self.hooks[f"/services/{path}"] = (token, channel)
         return f"https://hooks.slack.com/services/{path}"
 
-    def fail(self, kind: str | int, count: int = 1, **more: Any) -> None:
-        """Have the next `count` matching requests fail; keywords are those of Fault."""
-        self.faults.append(Fault(str(kind), count, **more))
-
     def posted(self, channel: str | None = None) -> list[Posted]:
         """The messages of a channel, of all; oldest first."""
         return [message for message in self.messages if channel in (None, message.channel)]
@@ -187,17 +143,6 @@ class SlackFake:
         return [f"{asked.method}: {problem}" for asked in self.asked for problem in asked.problems]
 
     # Inside.
-
-    def next_fault(self, text: str) -> Fault | None:
-        """The fault for this request, used up by one."""
-        with self.lock:
-            for fault in self.faults:
-                if fault.match in text:
-                    fault.count -= 1
-                    if fault.count <= 0:
-                        self.faults.remove(fault)
-                    return fault
-        return None
 
     def answer(self, method: str, token: str | None, fields: Mapping[str, Any], *, form: bool) -> dict[str, Any]:
         """Slack's answer to a call: a refusal by its word, or what the method gives."""
