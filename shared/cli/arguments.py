@@ -49,6 +49,7 @@ def make_parser() -> Parser:
     _workflows(commands)
     _tenants(commands)
     _keys(commands)
+    _cost(commands)
     _upkeep(commands)
     return parser
 
@@ -204,6 +205,25 @@ def _keys(commands: Any) -> None:
     rotate.add_argument("--objects", action="store_true", help="large payloads in the bucket too")
 
 
+def _cost(commands: Any) -> None:
+    summary = "say what the runs of the ledger cost on AWS, by job, tenant or day"
+    cost = _add(commands, "cost", "cost:cost", summary, "cost --by tenant --by day --since 7d")
+    cost.add_argument("--by", action="append", choices=("job", "tenant", "day"), help="several times too; job")
+    cost.add_argument("--job", help="only this job")
+    cost.add_argument("--tenant", help="only this tenant's slug")
+    cost.add_argument("--since", type=_instant, help="runs that began later: an ISO instant or an age; 30d")
+    cost.add_argument("--until", type=_instant, help="runs that began before")
+    cost.add_argument("--limit", type=_positive, default=LIMIT, help=f"groups at most, the dearest first, {LIMIT}")
+    cost.add_argument("--stage", metavar="S", help="a stage of cdk.json: its database, and its functions' memory")
+    cost.add_argument("--fast-memory", type=_positive, metavar="MB", help="memory of fast functions, 512")
+    cost.add_argument("--bulk-memory", type=_positive, metavar="MB", help="memory of bulk functions, 1024")
+    cost.add_argument(
+        "--batch", type=_batch, default=1.0, metavar="N", help="messages an invocation on average, 1 to 10"
+    )
+    cost.add_argument("--x86", action="store_true", help="x86_64 functions instead of arm64")
+    cost.add_argument("--prices", action="store_true", help="only show the table of prices")
+
+
 def _dead_letters(commands: Any) -> None:
     inner = _group(commands, "dlq", "look at dead-letter queues and send messages back")
     listing = _add(
@@ -279,7 +299,12 @@ def _upkeep(commands: Any) -> None:
     for parser in (migrate, login):
         parser.add_argument("--login-role", default="cgk_jobs", metavar="NAME", help="role of the jobs, cgk_jobs")
     summary = "check everything that the jobs stand on; exit 1 when there is a problem"
-    _add(commands, "doctor", "doctor:doctor", summary, "doctor")
+    doctor = _add(commands, "doctor", "doctor:doctor", summary, "doctor --stage staging")
+    doctor.add_argument(
+        "--stage",
+        metavar="S",
+        help="a stage of cdk.json: account, functions, versions, targets of rules and schedules, time zones too",
+    )
 
 
 # Types of options.
@@ -299,6 +324,13 @@ def _age(text: str) -> timedelta:
     if not timedelta() < age <= timedelta(days=366):
         raise argparse.ArgumentTypeError(f"{text!r} is no length of time like 15m, 24h, 7d")
     return age
+
+
+def _batch(text: str) -> float:
+    value = float(text)
+    if not 1 <= value <= 10:
+        raise argparse.ArgumentTypeError("between 1 and 10 messages")
+    return value
 
 
 def _positive(text: str) -> int:

@@ -25,8 +25,11 @@ def main(argv: Sequence[str] | None = None, platform: Platform | None = None) ->
     """Run one command; its exit code."""
     arguments = make_parser().parse_args(argv)
     platform = platform or Platform()
-    platform.use_dev_settings()
     try:
+        if stage := getattr(arguments, "stage", None):
+            platform.use_stage(stage)
+        else:
+            platform.use_dev_settings()
         return _command(arguments.run)(platform, Printer(as_json=arguments.json), arguments) or 0
     except KeyboardInterrupt:
         return INTERRUPTED

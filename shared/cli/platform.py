@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from shared.cli.errors import UsageError
 
 if TYPE_CHECKING:
+    from shared.cli.stages import Stage
     from shared.crypto import Keyring
     from shared.db.connections import Connection
     from shared.jobs.environment import JobsEnvironment
@@ -56,6 +57,7 @@ class Platform:
     clock: Clock | None = None
     sleep: Callable[[float], None] = time.sleep
     from_dev: bool = False
+    stage: Stage | None = None
     _connection: Connection | None = None
 
     def use_dev_settings(self) -> None:
@@ -67,6 +69,20 @@ class Platform:
             self.environ.pop(name, None)
         self.environ.update(found)
         self.from_dev = True
+
+    def use_stage(self, name: str) -> None:
+        """Speak to a stage of cdk.json instead of whatever the environment names; UsageError when there is none."""
+        from shared.cli.stages import LOCAL, stage_named
+
+        self.stage = stage_named(name, self.root)
+        if name == LOCAL:
+            self.use_dev_settings()
+        else:
+            self.stage.apply(self.environ)
+
+    def bus_of(self, category: str) -> str:
+        """Name of the bus that holds the rules of a category."""
+        return self.stage.bus_of(category) if self.stage else self.environment.bus
 
     @cached_property
     def registry(self) -> Registry:

@@ -262,6 +262,7 @@ class S3Blobs:
 
 
 def read_secret(secret_id: str) -> dict[str, str]:
-    """The members of a JSON secret of Secrets Manager."""
-    value = json.loads(client("secretsmanager").get_secret_value(SecretId=secret_id)["SecretString"])
+    """The members of a JSON secret of Secrets Manager; none while it is empty."""
+    text = client("secretsmanager").get_secret_value(SecretId=secret_id)["SecretString"]
+    value = json.loads(text.strip() or "{}")
     return {str(name): str(text) for name, text in value.items()}

@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from infra import workflows
 from scripts.local import deploy
 from scripts.local import engine as local_engine
 from shared.crypto import encrypt_platform
@@ -95,7 +96,13 @@ def app(
 
 
 def _deploy(endpoint: str, admin_url: str, fake: ShopifyFake, registry: Registry, folder: Path) -> Deployment:
-    deploy.deploy(endpoint, settings={"SHOPIFY_BASE_URL": fake.base_url}, registry=registry, outdir=folder / "cdk")
+    deploy.deploy(
+        endpoint,
+        settings={"SHOPIFY_BASE_URL": fake.base_url},
+        registry=registry,
+        workflows=workflows.load(),
+        outdir=folder / "cdk",
+    )
     secret = {"DATABASE_URL": as_login(admin_url), "INTEGRATION_ENCRYPTION_KEY": ENCRYPTION_KEY}
     deploy.put_secret(endpoint, "cgk/jobs", secret)
     deploy.put_secret(endpoint, "cgk/admin", {**secret, "DATABASE_ADMIN_URL": admin_url})

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a check found; for a problem `message` says what to do."""
+    """What a check found; for a problem `message` says what to do. `warning`: worth knowing, and no problem."""
 
     message: str
     problem: bool = False
+    warning: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class Check:
     name: str
     ok: bool
     message: str
+    warning: bool = False
 
 
 def fine(message: str) -> Finding:
@@ -30,6 +32,11 @@ def fine(message: str) -> Finding:
 def problem(message: str) -> Finding:
     """Something must be done."""
     return Finding(message, problem=True)
+
+
+def warning(message: str) -> Finding:
+    """Somebody should know; nothing is broken."""
+    return Finding(message, warning=True)
 
 
 def some(names: list[str], most: int = 5) -> str:

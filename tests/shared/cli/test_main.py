@@ -42,7 +42,7 @@ def test_every_command_has_json_an_example_and_a_function(parser: argparse.Argum
 
 
 WRONG: list[Any] = [
-    pytest.param(("lst",), "there is no 'lst' here; did you mean list?", id="unknown command"),
+    pytest.param(("shwo",), "there is no 'shwo' here; did you mean show?", id="unknown command"),
     pytest.param(("tenants", "ad"), "did you mean add?", id="unknown inner command"),
     pytest.param((), "COMMAND", id="no command"),
     pytest.param(("list", "--jsn"), "unrecognized arguments: --jsn", id="unknown option"),

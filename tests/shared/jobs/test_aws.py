@@ -80,3 +80,9 @@ def test_secret_is_read_as_its_members(aws: None) -> None:
     boto3.client("secretsmanager").create_secret(Name="cgk/jobs", SecretString='{"DATABASE_URL":"postgresql://x"}')
 
     assert read_secret("cgk/jobs") == {"DATABASE_URL": "postgresql://x"}
+
+
+def test_secret_without_a_value_has_no_members(aws: None) -> None:
+    boto3.client("secretsmanager").create_secret(Name="cgk/jobs", SecretString=" ")
+
+    assert read_secret("cgk/jobs") == {}

@@ -1,0 +1,1 @@
+"""What the runs of the ledger cost: prices (one dated file), usage read from the ledger, and the sum."""
