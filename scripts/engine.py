@@ -1,4 +1,4 @@
-"""The local AWS engine: ministack with three behaviours of AWS that it lacks. Runs in the engine's own environment.
+"""The local AWS engine: ministack with four behaviours of AWS that it lacks. Runs in the engine's own environment.
 
     .engine-venv/bin/python scripts/engine.py        (GATEWAY_PORT, BIND_HOST and TMPDIR from the environment)
 
@@ -6,10 +6,12 @@
 2. EventBridge Scheduler fires within a second of the instant, in the schedule's own time zone, with the placeholders
    `<aws.scheduler.scheduled-time>`, `execution-id`, `schedule-arn` and `attempt-number` filled in.
 3. A Step Functions task that waits for a token fails with States.HeartbeatTimeout after HeartbeatSeconds of silence.
+4. A schedule made or changed by CloudFormation gets the time zone of its template.
 
 The fixes replace private functions, so the version is pinned in requirements-engine.lock and
-tests/infra/test_engine.py holds one test per fix. Known differences that stay: flexible windows, StartDate, EndDate and
-dead-letter queues of targets are not modelled, and in a DST gap a schedule fires an hour late instead of never.
+tests/infra/test_engine.py holds one test per fix (of the last: tests/scripts/owner/deploying/test_engine_scenario.py).
+Known differences that stay: flexible windows, StartDate, EndDate and dead-letter queues of targets are not modelled,
+and in a DST gap a schedule fires an hour late instead of never.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from ministack.services import eventbridge, scheduler, sqs, stepfunctions
+from ministack.services.cloudformation import provisioners
 
 Record = dict[str, Any]
 
@@ -190,6 +193,31 @@ def _watch(token: str, seconds: float) -> None:
         time.sleep(POLL_S)
 
 
+# 4. Time zones of CloudFormation's schedules
+
+
+_schedule_handlers = provisioners._RESOURCE_HANDLERS["AWS::Scheduler::Schedule"]
+_create_schedule = _schedule_handlers["create"]
+_update_schedule = _schedule_handlers["update"]
+
+
+def create_schedule(logical_id: str, properties: Record, stack: str) -> Any:
+    """As ministack's, with the zone."""
+    return _zoned(_create_schedule(logical_id, properties, stack), properties)
+
+
+def update_schedule(physical_id: str, old: Record, new: Record, stack: str) -> Any:
+    """As ministack's, with the zone."""
+    return _zoned(_update_schedule(physical_id, old, new, stack), new)
+
+
+def _zoned(made: Any, properties: Record) -> Any:
+    schedule = scheduler._schedules.get(f"{properties.get('GroupName', 'default')}/{made[0]}")
+    if schedule is not None:
+        schedule["ScheduleExpressionTimezone"] = properties.get("ScheduleExpressionTimezone", "UTC")
+    return made
+
+
 def install() -> None:
     """Put the fixes in place; ministack looks its functions up at call time."""
     eventbridge._invoke_target = invoke_target
@@ -197,6 +225,7 @@ def install() -> None:
     scheduler._tick_schedules = tick_schedules
     scheduler._SCHEDULE_TICK_INTERVAL = TICK_S
     stepfunctions._invoke_with_callback = invoke_with_callback
+    _schedule_handlers.update(create=create_schedule, update=update_schedule)
 
 
 if __name__ == "__main__":

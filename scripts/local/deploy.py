@@ -85,9 +85,14 @@ def deploy(
     machines = load() if workflows is None and registry is None else workflows or ()
     build(registry or load_registry(), machines, context=whole, outdir=str(outdir)).synth()
     stacks = _stacks(outdir)
+    apply(endpoint, outdir, stacks)
+    return stacks
+
+
+def apply(endpoint: str, outdir: Path, stacks: Sequence[str]) -> None:
+    """Create or update these stacks of an assembly, in this order. Raises LocalError with the engine's reason."""
     for stack in stacks:
         _apply(endpoint, stack, outdir / f"{stack}.template.json", _upload_assets(endpoint, outdir, stack))
-    return stacks
 
 
 def deploy_with_cli(
@@ -139,6 +144,8 @@ def _upload_assets(endpoint: str, outdir: Path, stack: str) -> str:
     s3 = client("s3", endpoint)
     for asset in assets.values():
         path, folder = outdir / asset["source"]["path"], asset["source"]["packaging"] == "zip"
+        if not path.exists():
+            continue  # an assembly that was deployed before and kept without what it uploaded then
         for destination in asset["destinations"].values():
             bucket, key = _filled(destination["bucketName"]), _filled(destination["objectKey"])
             s3.create_bucket(Bucket=bucket)
@@ -154,7 +161,8 @@ def zipped(folder: Path) -> bytes:
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sorted(folder.rglob("*")):
             if path.is_file():
-                archive.writestr(zipfile.ZipInfo(str(path.relative_to(folder))), path.read_bytes())
+                name = zipfile.ZipInfo(str(path.relative_to(folder)))
+                archive.writestr(name, path.read_bytes(), zipfile.ZIP_DEFLATED)
     return out.getvalue()
 
 
