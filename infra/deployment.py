@@ -99,16 +99,16 @@ class Deployment(Settings):
     """An alarm when the oldest message of a fast queue is older."""
     bulk_age_alarm_s: int = Field(default=3600, ge=60)
     settings: Annotated[Mapping[str, str], BeforeValidator(_from_json)] = {}
-    """<VENDOR>_BASE_URL of vendor fakes."""
+    """Addresses that jobs ask for: ADMIN_URL, CREATOR_PORTAL_URL, FILES_PUBLIC_URL; <VENDOR>_BASE_URL of fakes."""
 
     @field_validator("settings")
     @classmethod
-    def _only_base_urls(cls, settings: Mapping[str, str]) -> Mapping[str, str]:
+    def _only_addresses(cls, settings: Mapping[str, str]) -> Mapping[str, str]:
         for name in settings:
-            if not re.fullmatch(r"[A-Z][A-Z0-9_]*_BASE_URL", name):
-                raise ValueError(
-                    f"{name} is no <VENDOR>_BASE_URL; secrets and other settings do not go through the context"
-                )
+            if not re.fullmatch(r"[A-Z][A-Z0-9_]*_URL", name) or name.startswith("DATABASE"):
+                raise ValueError(f"{name} is no <NAME>_URL; secrets and other settings do not go through the context")
+            if not re.fullmatch(r"https?://[^@\s?#]+", settings[name]):
+                raise ValueError(f"{name}: give an http address without a login")
         return settings
 
     @model_validator(mode="after")

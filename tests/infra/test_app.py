@@ -178,7 +178,9 @@ def test_what_is_emitted_with_a_delay_may_be_sent_to_its_listeners(tmp_path: Pat
         ({"cgk:concurrency": "{"}, "cgk:concurrency: Value error, is no JSON"),
         ({"cgk:bundle": "source"}, "are for the local engine"),
         ({"cgk:colour": "red"}, "cgk:colour: Extra inputs are not permitted"),
-        ({"cgk:settings": {"DATABASE_URL": "x"}}, "DATABASE_URL is no <VENDOR>_BASE_URL"),
+        ({"cgk:settings": {"DATABASE_URL": "x"}}, "DATABASE_URL is no <NAME>_URL"),
+        ({"cgk:settings": {"META_APP_SECRET": "x"}}, "META_APP_SECRET is no <NAME>_URL"),
+        ({"cgk:settings": {"ADMIN_URL": "https://me:secret@admin.example"}}, "ADMIN_URL: give an http address"),
     ],
 )
 def test_a_context_that_cannot_be_deployed_is_refused(context: dict[str, Any], sentence: str, tmp_path: Path) -> None:
@@ -189,7 +191,7 @@ def test_a_context_that_cannot_be_deployed_is_refused(context: dict[str, Any], s
 
 def test_the_context_may_raise_one_queue(tmp_path: Path) -> None:
     app = synthesize(
-        stand_in(), tmp_path, {"cgk:concurrency": '{"parcels": 9}', "cgk:settings": '{"SHOPIFY_BASE_URL": "u"}'}
+        stand_in(), tmp_path, {"cgk:concurrency": '{"parcels": 9}', "cgk:settings": '{"SHOPIFY_BASE_URL": "http://u"}'}
     )
     mapping = app.of_type("AWS::Lambda::EventSourceMapping")["ParcelsMapping"]["Properties"]
     assert mapping["ScalingConfig"] == {"MaximumConcurrency": 9}
