@@ -21,3 +21,16 @@ class CreatorEmailCancel(Event, name="creator.email.cancel", from_apps=True):
     """Template keys or categories; absent: by reason."""
     sequence_id: str | None = None
     """Only mails of this sequence."""
+
+
+class CreatorEmailProcess(Event, name="creator.email.process", from_apps=True):
+    """Send what is due in the queue of creators' mails; `priority` high: the most urgent only."""
+
+    priority: Literal["high"] | None = None
+
+
+class CreatorWelcomeSequence(Event, name="creator.welcomeSequence", from_apps=True):
+    """Plan the welcome mails of a creator who was just approved."""
+
+    creator_id: CreatorRef
+    welcome_call_scheduled: bool = False
