@@ -196,7 +196,7 @@ def test_the_context_may_raise_one_queue(tmp_path: Path) -> None:
     mapping = app.of_type("AWS::Lambda::EventSourceMapping")["ParcelsMapping"]["Properties"]
     assert mapping["ScalingConfig"] == {"MaximumConcurrency": 9}
     function = app.of_type("AWS::Lambda::Function")["CommerceFastFunction"]["Properties"]
-    assert function["Environment"]["Variables"]["SHOPIFY_BASE_URL"] == "u"
+    assert function["Environment"]["Variables"]["SHOPIFY_BASE_URL"] == "http://u"
 
 
 def test_function_that_watches_may_see_all_queues_and_tell_the_alarm_topic(app: Synthesized) -> None:
