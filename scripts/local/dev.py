@@ -52,26 +52,25 @@ def _run(held: ExitStack, options: argparse.Namespace) -> int:
     if ended := engine.end_left_over():
         print(f"Ended the engine that an earlier start left behind (process {ended}).")
     key = encryption_key()
-    shops = fakes.start_shopify(held)
-    slack, resend = fakes.start_slack(held, tenants.SLACK_TOKEN), fakes.start_resend(held, tenants.RESEND_KEY)
-    settings = {"SHOPIFY_BASE_URL": shops.base_url, "SLACK_BASE_URL": slack, "RESEND_BASE_URL": resend}
+    vendors = fakes.start(held)
     up = platform.start(
-        held, settings=settings, encryption_key=key, prepare=lambda database: tenants.prepare(database, key)
+        held, settings=vendors.settings, encryption_key=key, prepare=lambda database: tenants.prepare(database, key)
     )
-    environment = _write_environment(up, key, settings)
+    environment = _write_environment(up, key, vendors.settings)
     held.callback(ENV_FILE.unlink, missing_ok=True)
     os.environ.update(environment)
     held.callback(reload.start_watching(up.engine.endpoint, _say_reloaded).set)
     print(f"Database  {up.database.admin_url}")
     print(f"Engine    {up.engine.endpoint}  (log: {_short(up.engine.log)})")
-    print(f"Shopify   {shops.base_url}  (log: {_short(shops.log)})")
-    print(f"Slack     {slack}/_fake/messages")
-    print(f"Mail      {resend}/")
+    print(f"Shopify   {vendors.shops.base_url}  (log: {_short(vendors.shops.log)})")
+    print(f"Slack     {vendors.slack}/_fake/messages")
+    print(f"Redis     {vendors.redis}/_fake/keys")
+    print(f"Google    {vendors.merchant}/  (the feed's products, in a browser)")
+    print(f"Mail      {vendors.resend}/  (the outbox, in a browser)")
     print(f"Deployed  {', '.join(up.stacks)}")
     story = Story(
         up,
-        shops,
-        slack,
+        vendors,
         Console(highlight=False),
         chaos.Killer(up.engine.endpoint, 3).maybe if options.chaos else _nothing,
     )

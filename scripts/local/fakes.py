@@ -30,9 +30,45 @@ class Shops:
 
     def gross(self) -> dict[str, tuple[int, int]]:
         """Orders and gross cents of every shop, asked now."""
-        with urllib.request.urlopen(f"{self.base_url}/_fake/shops", timeout=30) as answer:
-            found = json.load(answer)["shops"]
+        found = _asked(self.base_url, "shops")["shops"]
         return {shop["domain"]: (shop["orders"], shop["grossCents"]) for shop in found}
+
+
+@dataclass(frozen=True, slots=True)
+class Vendors:
+    """All running fakes: the shops, and the addresses of the others."""
+
+    shops: Shops
+    slack: str
+    resend: str
+    redis: str
+    merchant: str
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The settings by which jobs find them."""
+        return {
+            "SHOPIFY_BASE_URL": self.shops.base_url,
+            "SLACK_BASE_URL": self.slack,
+            "RESEND_BASE_URL": self.resend,
+            "UPSTASH_BASE_URL": self.redis,
+            "MERCHANT_BASE_URL": self.merchant,
+            "GOOGLE_OAUTH_BASE_URL": self.merchant,
+        }
+
+
+def start(held: ExitStack) -> Vendors:
+    """Start every fake with what the demo tenants are given for it; `held` ends them. Raises LocalError."""
+    from scripts.local import tenants
+
+    google = ["--account", tenants.MERCHANT_ID, "--refresh-token", tenants.GOOGLE_REFRESH_TOKEN]
+    return Vendors(
+        shops=start_shopify(held),
+        slack=_start(held, "slack", ["--token", tenants.SLACK_TOKEN], DEV / "slack")[0],
+        resend=_start(held, "resend", ["--key", tenants.RESEND_KEY], DEV / "resend")[0],
+        redis=_start(held, "redis", ["--token", tenants.REDIS_TOKEN], DEV / "redis")[0],
+        merchant=_start(held, "demo_merchant", google, DEV / "merchant")[0],
+    )
 
 
 def start_shopify(held: ExitStack, folder: Path = DEV / "shopify") -> Shops:
@@ -51,21 +87,37 @@ def start_shopify(held: ExitStack, folder: Path = DEV / "shopify") -> Shops:
     return Shops(url, log, purchases)
 
 
-def start_slack(held: ExitStack, token: str) -> str:
-    """Start the Slack fake with one workspace that knows `token`; its address."""
-    return _start(held, "slack", ["--token", token], DEV / "slack")[0]
-
-
-def start_resend(held: ExitStack, key: str) -> str:
-    """Start the Resend fake, whose outbox can be read in a browser at its address."""
-    return _start(held, "resend", ["--key", key], DEV / "resend")[0]
-
-
 def posted(slack_url: str) -> list[dict[str, Any]]:
     """What was posted to the Slack fake, oldest first."""
-    with urllib.request.urlopen(f"{slack_url}/_fake/messages", timeout=10) as answer:
-        found = json.load(answer)
-    return list(found["messages"])
+    return list(_asked(slack_url, "messages")["messages"])
+
+
+def mailed(resend_url: str) -> list[dict[str, Any]]:
+    """What the Resend fake has taken, oldest first."""
+    return list(_asked(resend_url, "mails")["mails"])
+
+
+def offered(merchant_url: str) -> list[dict[str, Any]]:
+    """The state of every product that the Merchant fake holds."""
+    return list(_asked(merchant_url, "products")["products"])
+
+
+def stored(redis_url: str) -> dict[str, Any]:
+    """What the first database of the Redis fake holds, by key."""
+    return dict(_asked(redis_url, "keys")["databases"][0])
+
+
+def command(redis_url: str, token: str, *commands: list[str | int]) -> None:
+    """Let the Redis fake carry out commands, as a storefront would."""
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    request = urllib.request.Request(f"{redis_url}/pipeline", json.dumps(commands).encode(), headers)
+    with urllib.request.urlopen(request, timeout=10):
+        return
+
+
+def _asked(url: str, what: str) -> dict[str, Any]:
+    with urllib.request.urlopen(f"{url}/_fake/{what}", timeout=30) as answer:
+        return dict(json.load(answer))
 
 
 def _start(held: ExitStack, vendor: str, options: list[str], folder: Path) -> tuple[str, Path]:

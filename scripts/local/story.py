@@ -1,12 +1,15 @@
-"""What scripts/dev shows: a backfill and a live trickle through the real wiring, then the figures that must agree."""
+"""What scripts/dev shows: a backfill and a live trickle through the real wiring, then the figures that must agree.
+
+What other jobs do for the demo shops is told by the chapters.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 from psycopg.rows import dict_row
@@ -15,9 +18,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from scripts.local import chapters, deploy, fakes
-from scripts.local.fakes import Shops
+from scripts.local.fakes import Shops, Vendors
 from scripts.local.platform import Platform
 from scripts.local.tenants import BACKFILL, SHOPS, TRICKLE
+from scripts.local.wording import dollars
 from shared.db.connections import connect
 from shared.db.names import tenant_schema
 from shared.events.alerts import AlertCritical
@@ -28,6 +32,9 @@ from shared.jobs.ports import OutMessage
 from shared.jobs.publisher import Publisher
 from shared.jobs.registry import Registry, load_registry
 from shared.jobs.ticks import tick_body
+
+if TYPE_CHECKING:
+    from shared.fakes.cdnow import CdnowOrders
 
 PATIENCE_S = 900.0
 """Seconds without any progress after which the story is given up."""
@@ -71,14 +78,18 @@ OUTBOX = "SELECT count(*) AS n FROM jobs.outbox"
 
 @dataclass
 class Story:
-    """One telling. `say` prints; `checks` collects (what, whether it holds) for the exit code."""
+    """One telling. `checks` collects (what, whether it holds) for the exit code."""
 
     up: Platform
-    shops: Shops
-    slack_url: str
+    vendors: Vendors
     console: Console
     after_step: Callable[[], None] = lambda: None
     checks: list[tuple[str, bool]] = field(default_factory=list)
+
+    @property
+    def shops(self) -> Shops:
+        """The running Shopify fake."""
+        return self.vendors.shops
 
     def tell(self) -> bool:
         """Import, trickle, check, import again, check; whether all is well."""
@@ -91,10 +102,12 @@ class Story:
                 self.console.print(f"{first['orders']:,} orders are here from an earlier start; nothing to import.")
             else:
                 self._import_all(vendor)
+            chapters.tell(self)
             self._summary(vendor)
         return all(holds for _, holds in self.checks)
 
     def _import_all(self, vendor: dict[str, tuple[int, int]]) -> None:
+        chapters.begin(self)
         started = time.monotonic()
         before = self.rows(ORDERS, BACKFILL)[0]["orders"]
         self._backfill("onboarding", vendor[SHOPS[BACKFILL]][0], trickle=True)
@@ -105,7 +118,6 @@ class Story:
         again = self._backfill("app", vendor[SHOPS[BACKFILL]][0], trickle=False)
         self._tick()
         self._alert()
-        chapters.catalog(self)
         untouched = figures == self._figures() and again["stored"] == 0
         self.check(
             f"second backfill looked at {again['checked']:,} orders and changed nothing",
@@ -151,13 +163,18 @@ class Story:
             self.after_step()
             time.sleep(0.25)
 
+    def trickle_orders(self) -> CdnowOrders:
+        """The orders of the second shop."""
+        from shared.fakes import cdnow
+
+        day = cdnow.anchored_last_day(self.shops.log.parent, datetime.now(UTC))
+        return cdnow.trickle(cdnow.read_log(self.shops.purchases), day, TRICKLE_ORDERS)
+
     def _trickle(self) -> Iterator[None]:
         """Webhooks of the second shop, ten at a time: single orders, some twice, some out of order."""
         from shared.fakes import cdnow
 
-        day = cdnow.anchored_last_day(self.shops.log.parent, datetime.now(UTC))
-        orders = cdnow.trickle(cdnow.read_log(self.shops.purchases), day, TRICKLE_ORDERS)
-        webhooks = cdnow.webhooks(orders, SHOPS[TRICKLE], TRICKLE_ORDERS)
+        webhooks = cdnow.webhooks(self.trickle_orders(), SHOPS[TRICKLE], TRICKLE_ORDERS)
         for start in range(0, len(webhooks), 10):
             for webhook in webhooks[start : start + 10]:
                 received = {
@@ -184,16 +201,17 @@ class Story:
             time.sleep(0.5)
 
     def _waiting(self) -> int:
-        on_queues = sum(sum(self._depth(binding.name)) for binding in self.registry.queues())
-        return int(on_queues + self._one(OPEN_RUNS) + self._one(OUTBOX))
+        depths = [self._depth(binding.name) for binding in self.registry.queues()]
+        for_later = min(chapters.put_off(self), sum(delayed for _, _, delayed in depths))
+        return sum(map(sum, depths)) - for_later + self._one(OPEN_RUNS) + self._one(OUTBOX)
 
     def _summary(self, vendor: dict[str, tuple[int, int]]) -> None:
         table = Table("tenant", "orders", "gross total", "at the shop", title="Orders")
         for slug, shop in SHOPS.items():
             row = self.rows(ORDERS, slug)[0]
             here, there = (row["orders"], row["cents"]), vendor[shop]
-            table.add_row(slug, f"{here[0]:,}", _dollars(here[1]), f"{there[0]:,} / {_dollars(there[1])}")
-            self.check(f"{slug}: {here[0]:,} orders, {_dollars(here[1])}, as at the shop to the cent", here == there)
+            table.add_row(slug, f"{here[0]:,}", dollars(here[1]), f"{there[0]:,} / {dollars(there[1])}")
+            self.check(f"{slug}: {here[0]:,} orders, {dollars(here[1])}, as at the shop to the cent", here == there)
         self.console.print(table)
         self._derived()
         ledger = Table("tenant", "job", "state", "messages", title="Ledger")
@@ -210,10 +228,7 @@ class Story:
         at = datetime.now(UTC).replace(second=0, microsecond=0)
         job = self.registry.jobs[CRON]
         SqsQueues("cgk-").send(job.queue_name, [OutMessage(tick_body(CRON, at.isoformat()))])
-        end = time.monotonic() + PATIENCE_S
-        while not self.rows(FANNED_OUT, None) and time.monotonic() < end:
-            self.after_step()
-            time.sleep(0.25)
+        self.until(f"the tick of {CRON}", lambda: bool(self.rows(FANNED_OUT, None)))
         self.settle_down()
 
     def _alert(self) -> None:
@@ -221,12 +236,9 @@ class Story:
         alert = {"title": ALERT_TITLE, "message": "Orders come in slowly.", "source": "demo", "dedupeKey": "demo-alert"}
         for _ in range(3):
             self.publisher.publish(AlertCritical.model_validate_json(_json(alert)), BACKFILL)
-        end = time.monotonic() + PATIENCE_S
-        while self._one(ALERTED) < 3 and time.monotonic() < end:
-            self.after_step()
-            time.sleep(0.25)
+        self.until("the alert", lambda: self._one(ALERTED) >= 3)
         self.settle_down()
-        told = [message for message in fakes.posted(self.slack_url) if ALERT_TITLE in str(message)]
+        told = [message for message in fakes.posted(self.vendors.slack) if ALERT_TITLE in str(message)]
         self.check(f"alert {ALERT_TITLE!r}, raised three times, told once in Slack", len(told) == 1)
 
     def _derived(self) -> None:
@@ -238,7 +250,7 @@ class Story:
         table = Table("tenant", "code", "orders", "net sales", "commission", title="Commissions per creator")
         for slug in SHOPS:
             for row in self.rows(COMMISSIONS, slug):
-                orders, sales, commission = row["orders"], _dollars(row["sales"]), _dollars(row["commission"])
+                orders, sales, commission = row["orders"], dollars(row["sales"]), dollars(row["commission"])
                 table.add_row(slug, row["creator"], f"{orders:,}", sales, commission)
         self.console.print(table)
         for row in self.rows(FANNED_OUT, None):
@@ -249,7 +261,8 @@ class Story:
 
     def check(self, what: str, holds: bool) -> None:
         self.checks.append((what, holds))
-        self.console.print(f"[{'green' if holds else 'red'}]{'ok' if holds else 'WRONG':>5}[/]  {what}")
+        mark = f"[{'green' if holds else 'red'}]{'ok' if holds else 'WRONG':>5}[/]"
+        self.console.print(f"{mark}  {what}", soft_wrap=True)
 
     def _depth(self, queue: str) -> tuple[int, int, int]:
         sqs = deploy.client("sqs", self.up.engine.endpoint)
@@ -259,11 +272,22 @@ class Story:
         visible, hidden, delayed = (int(found.get(name, 0)) for name in names)
         return visible, hidden, delayed
 
-    def rows(self, sql: str, slug: str | None) -> list[dict[str, Any]]:
+    def until(self, what: str, holds: Callable[[], bool]) -> None:
+        """Wait until something holds that comes without a message of ours. Raises TimeoutError, saying `what`."""
+        end = time.monotonic() + PATIENCE_S
+        while not holds():
+            if time.monotonic() > end:
+                raise TimeoutError(f"{what} did not happen; look at `cgk-jobs runs`")
+            self.after_step()
+            time.sleep(0.25)
+
+    def rows(self, sql: str, slug: str | None, params: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """The rows of a statement in a tenant's schema, or in none; of one that only writes there are none."""
         with self.admin.transaction(), self.admin.cursor(row_factory=dict_row) as cursor:
             if slug is not None:
                 cursor.execute("SELECT set_config('search_path', %s, true)", (f"{tenant_schema(slug)}, public",))
-            return cursor.execute(sql.encode()).fetchall()
+            cursor.execute(sql.encode(), params)
+            return cursor.fetchall() if cursor.description is not None else []
 
     def _one(self, sql: str) -> int:
         return int(self.rows(sql, None)[0]["n"])
@@ -286,7 +310,3 @@ def _json(value: Any) -> str:
     import json
 
     return json.dumps(value)
-
-
-def _dollars(cents: int) -> str:
-    return f"{cents // 100:,}.{cents % 100:02d}"
