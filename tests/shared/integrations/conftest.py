@@ -48,7 +48,7 @@ def vendor(vendor_server: HTTPServer) -> Iterator[Vendor]:
             there.asked.append(Asked(self.command, self.path, dict(self.headers), body, self.client_address[1]))
             there.next()(self)
 
-        do_GET = do_POST = do_PUT = do_DELETE = _handle  # noqa: N815
+        do_GET = do_POST = do_PUT = do_DELETE = _handle
 
         def log_message(self, *args: Any) -> None:
             pass
