@@ -21,7 +21,7 @@ from shared.alerts.texts import Facts, is_recovery, sms
 from shared.events.sms import SmsSend
 from shared.integrations.http import surely_not_sent
 from shared.jobs.context import JobContext, Row, Session
-from shared.jobs.errors import JobError, Permanent, RateLimited, Transient
+from shared.jobs.errors import Deferred, JobError, Permanent, RateLimited, Transient
 
 SMS_PER_HOUR = 5
 SMS_PER_DAY = 20
@@ -174,6 +174,9 @@ def _try(ctx: JobContext, delivery: Delivery, facts: Facts, scope: Scope, send: 
         result = send(ctx, delivery, facts, scope)
     except (RateLimited, Transient) as error:
         return _left(ctx, delivery, facts, error, unsure=unsure)
+    except Deferred as error:  # another run holds the post, or died with it: waited for like a limit
+        held = RateLimited(error.after_s or 0, error.code, error.detail)
+        return _left(ctx, delivery, facts, held, unsure=unsure)
     except Permanent as error:
         result = Result("failed", error.code)
     _end(ctx, delivery, facts, result)

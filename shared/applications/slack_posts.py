@@ -16,7 +16,6 @@ from psycopg.types.json import Jsonb
 from shared import slack
 from shared.applications.links import admin_page, admin_url
 from shared.applications.slack_types import NOTICES, REVIEW_ESCALATIONS, SlackNotice
-from shared.applications.waiting import lease_awaited
 from shared.events.alerts import AlertApiFailure
 from shared.jobs.context import JobContext, Row, Session
 from shared.jobs.errors import RateLimited
@@ -169,8 +168,7 @@ def post_notice(ctx: JobContext, notice: Notice) -> Posted:
     at = f"{ctx.now().astimezone(zone):%Y-%m-%d %H:%M %Z}"
     text, blocks = _message(notice, look, scope, at, admin_url(ctx))
     try:
-        with lease_awaited():
-            done = slack.post(ctx, look.channel, text, blocks, dedupe_key=notice.dedupe_key, thread_ts=notice.thread_ts)
+        done = slack.post(ctx, look.channel, text, blocks, dedupe_key=notice.dedupe_key, thread_ts=notice.thread_ts)
     except RateLimited as error:
         with ctx.tenant_session() as session:
             _log(session, ctx, notice, look.channel, "rate_limited", None, error.code)

@@ -18,7 +18,8 @@ not_configured. Raised, and written down before:
 
     Transient    RESEND_UNAVAILABLE, RESEND_TIMEOUT, RESEND_ANSWER_UNREADABLE   whether it was sent is not known; the
                  repetition carries the same key and the same bytes, so it is sent once all the same
-                 RESEND_CONCURRENT, MAIL_IN_FLIGHT      somebody else is at it
+                 RESEND_CONCURRENT      an earlier call is still at work
+    Deferred     MAIL_IN_FLIGHT         another sender holds the mail, or died with it; no attempt is burnt
     RateLimited  RESEND_RATE_LIMITED
     Permanent    INVALID_RECIPIENT, INVALID_MESSAGE, IDEMPOTENCY_CONFLICT, TEMPLATE_NOT_FOUND, RENDER_MISSING_VARIABLE,
                  SEND_OUTCOME_UNKNOWN (tried 23 hours ago, outcome unknown: a mail too few is better than two),

@@ -24,7 +24,7 @@ from uuid import UUID
 
 from shared.crypto import MASTER_KEY, PREVIOUS_KEY, Keyring
 from shared.jobs.context import JobContext, Row, Session
-from shared.jobs.errors import JobError, Permanent, Transient
+from shared.jobs.errors import Deferred, JobError, Permanent
 from shared.mail.registry import QueueRef
 
 CLAIM_LEASE = timedelta(minutes=10)
@@ -288,8 +288,9 @@ def admit(session: Session, row: Row, now: datetime) -> JobError | Row | None:
     if status in ("sent", "skipped"):
         return None
     if status == "sending" and row["lease_expires_at"] >= now:
+        # The holder may have died: its lease outlasts a job's attempts, so none is burnt on it.
         left_s = (row["lease_expires_at"] - now).total_seconds()
-        return Transient("MAIL_IN_FLIGHT", "another sender holds this mail", after_s=max(1.0, left_s))
+        return Deferred("MAIL_IN_FLIGHT", "another sender holds this mail", after_s=max(1.0, left_s))
     if status == "dead":
         granted = session.value(RAISED, {"id": row["id"]})
         if granted is None:

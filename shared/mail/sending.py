@@ -16,7 +16,7 @@ from shared.integrations import resend
 from shared.integrations.credentials import decrypt
 from shared.integrations.http import surely_not_sent
 from shared.jobs.context import JobContext, Row, Session
-from shared.jobs.errors import JobError, Permanent, RateLimited, Transient
+from shared.jobs.errors import Deferred, JobError, Permanent, RateLimited, Transient
 from shared.mail import alarms, ledger
 from shared.mail.addresses import hash_address, is_address
 from shared.mail.categories import category, priority_of
@@ -229,7 +229,7 @@ def _made(
         return _unconfigured(ctx, session, row, order, waiting, made.code, alerts)
     ready = finished or Content(waiting.draft, _vendor_key(ctx, order, row), made.body)
     if not ledger.take(session, ctx, row, ready, hash_address(order.to)):
-        return Transient("MAIL_IN_FLIGHT", "another sender holds this mail", after_s=60)
+        return Deferred("MAIL_IN_FLIGHT", "another sender holds this mail", after_s=60)
     return _Taken(row["id"], ready, made.sealed_key)
 
 

@@ -19,7 +19,7 @@ from uuid import UUID
 from shared.crypto import Keyring
 from shared.events.alerts import AlertSystemError
 from shared.events.reviews import ReviewEmailSent
-from shared.jobs import JobContext, Permanent, RateLimited, Session, Transient
+from shared.jobs import Deferred, JobContext, Permanent, RateLimited, Session, Transient
 from shared.mail import Outcome, mail
 from shared.mail.ledger import keyring
 from shared.reviews.link import link_base, review_url
@@ -28,9 +28,6 @@ from shared.reviews.settings import ReviewSettings, review_settings
 
 CATEGORY = "review"
 CLAIM_LEASE = timedelta(minutes=10)
-IN_FLIGHT = "MAIL_IN_FLIGHT"
-"""The mail service's word for a mail that another sender holds: nobody's failure."""
-IN_FLIGHT_WAIT_S = 60.0
 NOBODY, SOMETHING = "there", "your order"
 """What stands for a name and a product that are not known."""
 
@@ -203,11 +200,9 @@ def post(ctx: JobContext, desk: Desk, queued: QueuedMail) -> Verdict:
     except RateLimited as error:
         at = ctx.now() + timedelta(seconds=error.after_s)
         return Later(at, error.code, all_of_them=True, limited=True)
-    except Transient as error:
-        if error.code == IN_FLIGHT:
-            return Later(ctx.now() + timedelta(seconds=error.after_s or IN_FLIGHT_WAIT_S), error.code)
-        return Broken(error)
-    except Permanent as error:
+    except Deferred as error:  # another sender holds the mail: nobody's failure
+        return Later(error.at or ctx.now() + timedelta(seconds=error.after_s or 0), error.code)
+    except (Permanent, Transient) as error:
         return Broken(error)
     return _verdict(ctx, outcome)
 

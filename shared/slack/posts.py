@@ -23,7 +23,7 @@ from typing import Any, Literal
 from shared.integrations.credentials import decrypt
 from shared.integrations.http import surely_not_sent
 from shared.jobs.context import JobContext, Session
-from shared.jobs.errors import JobError, RateLimited, Transient
+from shared.jobs.errors import Deferred, JobError, RateLimited
 from shared.rate_limiter import Rate
 from shared.slack.api import Refused, call
 
@@ -126,8 +126,9 @@ def post(
 
     `channel`: a channel id, `#name`, or a notification type that the tenant mapped to a channel. `text` is the
     fallback and notification text, mrkdwn; with `color` (#rrggbb) the blocks stand beside a bar and the text above.
-    Raises RateLimited SLACK_RATE_LIMITED, Transient SLACK_UNAVAILABLE, SLACK_TIMEOUT, SLACK_IN_FLIGHT (another
-    sender holds the intent), CREDENTIAL_UNREADABLE. Refusals of Slack are values: `failed` with Slack's word.
+    Raises RateLimited SLACK_RATE_LIMITED, Transient SLACK_UNAVAILABLE, SLACK_TIMEOUT, CREDENTIAL_UNREADABLE, Deferred
+    SLACK_IN_FLIGHT (another sender holds the intent, or died with it; no attempt is burnt). Refusals of Slack are
+    values: `failed` with Slack's word.
     """
     message = _Message(text, tuple(blocks), thread_ts, color)
     if workspace is not None:
@@ -174,7 +175,7 @@ def _take(session: Session, ctx: JobContext, key: str, channel_id: str, thread_t
     state = session.one(STATE, {"key": key, "now": now})
     if state is None or state["in_flight"]:
         left_s = float(state["left_s"]) if state else 1.0
-        raise Transient("SLACK_IN_FLIGHT", "another sender posts this message", after_s=max(1.0, left_s))
+        raise Deferred("SLACK_IN_FLIGHT", "another sender posts this message", after_s=max(1.0, left_s))
     if state["status"] == "sent":
         return Outcome("duplicate", state["channel_id"], state["message_ts"])
     return Outcome("failed", state["channel_id"], None, OUTCOME_UNKNOWN)

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from functions.commerce.ab_tests.counters import Drained, counters_of, drain
 from functions.commerce.ab_tests.live import page_of_tests, variants_of
-from functions.commerce.ab_tests.rules import slot_of
+from functions.commerce.ab_tests.rules import sent_slot
 from shared.events.ab_tests import AbCounterSync
 from shared.events.alerts import AlertApiFailure
 from shared.events.base import Payload
@@ -65,7 +65,7 @@ def sync_counters(ctx: JobContext, payload: AbCounterSync) -> AbCounterSyncResul
     Transient REDIS_UNAVAILABLE, RateLimited REDIS_RATE_LIMITED, Permanent REDIS_UNAUTHORIZED,
     REDIS_COMMAND_REFUSED, REDIS_URL_REFUSED.
     """
-    slot = slot_of(ctx, payload)
+    slot = sent_slot(ctx, payload)
     redis = Redis.connect(ctx)
     if redis is None:
         return AbCounterSyncResult(redis="not_configured")

@@ -12,7 +12,7 @@ from psycopg.types.json import Jsonb
 from functions.commerce.reviews.common import RETRY, locked_row, mail_rate_limited
 from shared.events.base import Payload
 from shared.events.reviews import ReviewEmailSend, ReviewEmailSent
-from shared.jobs import Delivery, JobContext, Permanent, Session, Transient, job, payload_hash, window
+from shared.jobs import Deferred, Delivery, JobContext, Permanent, Session, job, payload_hash, window
 from shared.jobs.context import Row
 from shared.jobs.queues import REVIEW_EMAIL
 from shared.mail import EMITS, is_suppressed
@@ -82,7 +82,7 @@ def send_queued_review_email(ctx: JobContext, payload: ReviewEmailSend) -> Revie
     """Send one review mail now, or again on a person's order.
 
     Permanent REVIEW_EMAIL_NOT_FOUND, ORDER_MISMATCH, RESEND_LIMIT, and what the mail service says of a mail that cannot
-    be sent; transient IN_FLIGHT, and its other failures; RateLimited MAIL_RATE_LIMITED.
+    be sent; deferred IN_FLIGHT, and its other failures; RateLimited MAIL_RATE_LIMITED.
     """
     desk = open_desk(ctx)
     with ctx.tenant_session() as session:
@@ -147,7 +147,8 @@ def _refused(row: Row, ctx: JobContext, *, force: bool) -> ReviewSendResult | No
     lease: datetime | None = row["lease_expires_at"]
     if status == "processing" and lease is not None and lease >= ctx.now():
         left_s = (lease - ctx.now()).total_seconds()
-        raise Transient("IN_FLIGHT", "another run is sending this mail", after_s=max(1.0, left_s))
+        # Its holder may have died: the lease lasts longer than all our attempts together, so none is burnt on it.
+        raise Deferred("IN_FLIGHT", "another run is sending this mail", after_s=max(1.0, left_s))
     if status == "sent" and metadata.get("resentBy") == str(ctx.run_id):  # this run, before it was cut off
         return _result(row["id"], "resent", message_id=row["resend_message_id"])
     if status in ("pending", "awaiting_delivery"):  # nobody asks about a parcel that is still on its way

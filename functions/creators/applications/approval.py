@@ -17,7 +17,6 @@ from typing import Literal
 from shared import mail
 from shared.applications import codes, contracts, discounts, reviews
 from shared.applications.approvals import Approved, Unchanged, assign, prepare
-from shared.applications.waiting import lease_awaited
 from shared.events.alerts import AlertApiFailure
 from shared.events.applications import (
     CreatorApplicationPipelineEntry,
@@ -176,17 +175,16 @@ def _mail_signer(ctx: JobContext, made: Approved, signer: Row) -> None:
     key = f"esign:{signer['document_id']}:{signer['signer_id']}:request"
     internal = signer["is_internal"]
     try:
-        with lease_awaited():
-            mail.mail(
-                ctx,
-                SIGNING_MAIL,
-                signer["email"],
-                variables,
-                key,
-                "contract",
-                recipient_type="team" if internal else "creator",
-                recipient_id=None if internal else made.creator_id,
-            )
+        mail.mail(
+            ctx,
+            SIGNING_MAIL,
+            signer["email"],
+            variables,
+            key,
+            "contract",
+            recipient_type="team" if internal else "creator",
+            recipient_id=None if internal else made.creator_id,
+        )
     except Permanent as error:  # the mail is dead and told by the mail service; the reminders of documents go on
         ctx.log.warning("a signing request cannot be mailed", extra={"code": error.code})
 

@@ -13,7 +13,6 @@ from typing import Any
 from shared import mail
 from shared.applications.links import login_url, portal_url
 from shared.applications.resolve import resolve
-from shared.applications.waiting import lease_awaited
 from shared.events.applications import CreatorApprovalEmail
 from shared.events.base import Payload
 from shared.jobs import JobContext, Permanent, Retry, Session, job
@@ -83,21 +82,20 @@ def send_approval_email(ctx: JobContext, payload: CreatorApprovalEmail) -> Appro
         if former is not None and ctx.now() - former["created_at"] > LINK_TOO_OLD:
             key, fresh = f"{key}:2", former["dedupe_key"] == key
         variables = _variables(ctx, session, creator, payload.login_url) if fresh else {}
-    with lease_awaited():
-        if fresh or former is None:
-            done = mail.mail(
-                ctx,
-                TEMPLATE,
-                creator["email"],
-                variables,
-                key,
-                "account",
-                recipient_type="creator",
-                recipient_id=creator["id"],
-                mandatory=True,
-            )
-        else:
-            done = mail.resume(ctx, former["id"])  # the link that was made goes out, no second one
+    if fresh or former is None:
+        done = mail.mail(
+            ctx,
+            TEMPLATE,
+            creator["email"],
+            variables,
+            key,
+            "account",
+            recipient_type="creator",
+            recipient_id=creator["id"],
+            mandatory=True,
+        )
+    else:
+        done = mail.resume(ctx, former["id"])  # the link that was made goes out, no second one
     return _result(done)
 
 

@@ -19,7 +19,6 @@ from shared.applications import reviews
 from shared.applications.links import admin_url, application_url
 from shared.applications.resolve import REFERENCE, lock_application
 from shared.applications.slack_posts import Notice, Posted, post_notice
-from shared.applications.waiting import lease_awaited
 from shared.events.alerts import AlertSystemError
 from shared.events.applications import (
     CreatorApplicationNotifyAdmin,
@@ -274,10 +273,9 @@ def _mailed(ctx: JobContext, application: Row, address: str | None, number: int 
     }
     key = f"application:{id}:admin-reminder:{number}" if number else f"application:{id}:admin-notice"
     try:
-        with lease_awaited():
-            done = mail.mail(
-                ctx, NOTICE_MAIL, address.strip(), variables, key, "account", recipient_type="team", mandatory=True
-            )
+        done = mail.mail(
+            ctx, NOTICE_MAIL, address.strip(), variables, key, "account", recipient_type="team", mandatory=True
+        )
     except Permanent as error:
         ctx.log.warning("the team's mail cannot be sent", extra={"code": error.code})
         return False

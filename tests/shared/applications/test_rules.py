@@ -11,9 +11,8 @@ from shared.applications import codes, conversions, onboarding
 from shared.applications.contracts import short_id
 from shared.applications.links import admin_page, login_url
 from shared.applications.resolve import as_uuid, split_name
-from shared.applications.waiting import lease_awaited
 from shared.integrations.ga4_collect import client_id
-from shared.jobs.errors import Deferred, Permanent, Transient
+from shared.jobs.errors import Permanent
 from tests.builders.creators import JANE
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
@@ -166,12 +165,3 @@ def test_browser_s_event_id_is_that_of_the_form_only() -> None:
 )
 def test_step_happened_when_its_row_says_so(event: str, creator: dict[str, Any] | None, at: datetime) -> None:
     assert conversions.occurred_at(event, ROW, creator, NOON + timedelta(days=9)) == at
-
-
-def test_lease_of_another_run_is_waited_for_and_other_troubles_are_not() -> None:
-    with pytest.raises(Deferred) as deferred, lease_awaited():
-        raise Transient("MAIL_IN_FLIGHT", after_s=540)
-    with pytest.raises(Transient, match="RESEND_UNAVAILABLE"), lease_awaited():
-        raise Transient("RESEND_UNAVAILABLE")
-
-    assert (deferred.value.code, deferred.value.after_s) == ("MAIL_IN_FLIGHT", 540)

@@ -75,7 +75,7 @@ def test_a_sender_that_died_after_the_call_is_taken_over_when_its_lease_ends(
         " lease_owner = 'dead', lease_expires_at = last_attempt_at + interval '10 minutes'"
     )
 
-    early = office.fails("retrying")
+    early = office.fails("deferred")
     assert early.code == "MAIL_IN_FLIGHT"
     assert early.delay_s is not None
     clock.advance(s=11 * 60)

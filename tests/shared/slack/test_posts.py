@@ -212,7 +212,7 @@ def test_post_under_way_is_left_alone_until_its_lease_ends(
         (clock.now().replace(second=40),),
     )
 
-    waiting = said(expect="retrying")
+    waiting = said(expect="deferred")
 
     assert (waiting.code, waiting.delay_s) == ("SLACK_IN_FLIGHT", 40)
     assert again().result["status"] == "sent"

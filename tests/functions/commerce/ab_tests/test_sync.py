@@ -144,6 +144,19 @@ def test_process_dies_at_every_point(make_trial: Callable[[], Trial]) -> None:
         assert (trial.total(), trial.left()) == (120, {}), place
 
 
+def test_process_that_dies_before_the_drop_leaves_nothing_in_redis_without_a_slot_either(
+    bench: Bench, rows: Rows, store: Database
+) -> None:
+    """A retry decides by the minute in which the message was sent, so the counters of its own run are not fresh."""
+    count(store, impressions=120)
+    bench.faults.crash("before-call", nth=2)
+    bench.publish(AbCounterSync(), "acme")
+
+    bench.drain()
+
+    assert (bench.crashes, total(rows), store.keys) == (1, 120, {})
+
+
 @pytest.mark.parametrize("kind", ["cut", "half", "timeout", "503"])
 @pytest.mark.parametrize("step", [CLAIM, DROP])
 def test_call_that_fails_is_made_again_and_nothing_counts_twice(
@@ -368,7 +381,7 @@ def test_refused_token_is_dead_with_one_alert_a_day(
 
 def test_limit_of_requests_is_waited_out(deliver: Deliver, redis: RedisFake, rows: Rows, store: Database) -> None:
     count(store, impressions=120)
-    redis.fail(429)
+    redis.fail(429, retry_after="30")
 
     deferred = sync(deliver, expect="deferred")
 

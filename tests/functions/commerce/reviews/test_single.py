@@ -162,12 +162,25 @@ def test_two_messages_at_once_are_one_mail(
         rows, status="processing", trigger_run_id="other", attempts=1, lease_expires_at=NOON + timedelta(minutes=10)
     )
 
-    busy = deliver(SEND, expect="retrying")
+    busy = deliver(SEND, expect="deferred")
     assert (busy.code, busy.delay_s) == ("IN_FLIGHT", 600)
     rows.execute("UPDATE review_email_queue SET status = 'sent', sent_at = %s, resend_message_id = 'm1'", (NOON,))
 
     assert deliver.again(QUEUE).result == {"reviewEmailId": "rq1", "outcome": "already_sent", "messageId": "m1"}
     assert resend.asked == []
+
+
+def test_process_that_dies_while_it_sends_costs_no_mail(
+    bench: Bench, tenant: Tenant, rows: Rows, resend: ResendFake, deliver: Deliver
+) -> None:
+    """The row is held for longer than all attempts take together, so waiting for it burns none."""
+    add_mail(rows)
+    bench.faults.crash("before-call")
+    bench.publish(SEND, "acme")
+
+    bench.drain()
+
+    assert (mail_row(rows)["status"], len(resend.mails)) == ("sent", 1)
 
 
 def test_run_that_was_cut_off_after_sending_again_does_not_do_it_twice(
