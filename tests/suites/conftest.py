@@ -16,7 +16,8 @@ from tests.suites import counts
 from tests.suites.lab import Lab
 from tests.suites.marks import acme, globex
 from tests.suites.store import Store
-from tests.suites.world import Vendors, World, build, schemas
+from tests.suites.vendors import Vendors
+from tests.suites.world import World, build, schemas
 
 JOBS = sorted(load_registry().jobs)
 TENANT_JOBS = sum(job.tenants != "system" for job in load_registry())
@@ -33,7 +34,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def vendors() -> Iterator[Vendors]:
     vendors = Vendors.start()
     yield vendors
-    vendors.shopify.stop()
+    vendors.stop()
 
 
 @pytest.fixture(scope="session")

@@ -21,10 +21,12 @@ TRIES = 8
 
 COLUMNS = """
 SELECT c.relname AS table_name, a.attname AS name, t.typname AS type, t.typtype AS kind, NOT a.attnotnull AS nullable,
-       a.atthasdef AS has_default, a.attgenerated <> '' AS generated, a.attidentity <> '' AS identity,
+       a.atthasdef AS has_default, pg_get_expr(d.adbin, d.adrelid) LIKE '%%gen_random_uuid()%%' AS drawn,
+       a.attgenerated <> '' AS generated, a.attidentity <> '' AS identity,
        CASE WHEN t.typname IN ('varchar', 'bpchar') AND a.atttypmod > 0 THEN a.atttypmod - 4 END AS length,
        (SELECT e.enumlabel FROM pg_enum e WHERE e.enumtypid = t.oid ORDER BY e.enumsortorder LIMIT 1) AS label
 FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid JOIN pg_type t ON t.oid = a.atttypid
+LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
 WHERE c.relnamespace = %(schema)s::regnamespace AND c.relkind IN ('r', 'p') AND NOT c.relispartition
   AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY c.relname, a.attnum
@@ -62,6 +64,7 @@ class _Column:
     kind: str
     nullable: bool
     has_default: bool
+    drawn: bool | None
     generated: bool
     identity: bool
     length: int | None
@@ -137,6 +140,8 @@ class Sower:
             return str(self._side.organization_id) if column.type == "uuid" else self._side.slug
         if column.type == "uuid":
             return self._side.uuid
+        if column.name == "id" and column.drawn:
+            return self._side.number  # a text that is drawn, such as a review's: the row that a sample names
         if column.has_default:
             return _OMITTED
         if column.kind == "e":

@@ -20,13 +20,17 @@ DAY = re.compile(r"\d{4}-\d\d-\d\d")
 UUID_LIKE = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 KEPT_UUID = re.compile(r"(00000000-0000-4000-8000-0000000000|11111111-1111-4111-8111-1111111111)[0-9a-f]{2}")
 """Identities that the world itself gives; all others are new with each run."""
-VENDORS_OWN = re.compile(r"BulkOperation/\d+")
-"""Identities that a vendor gives to what a job asked it for: a second attempt asks again."""
+VENDORS_OWN = re.compile(r"BulkOperation/\d+|\b\d{10}\.\d{6}\b")
+"""Identities that a vendor gives to what a job asked it for, as Slack a post's instant: a second attempt asks again."""
+SEALED = re.compile(r"[0-9a-f]{32}:[0-9a-f]{32}:[0-9a-f]{32}:[0-9a-f]*")
+"""What is sealed has a nonce of its own."""
 HASH = re.compile(r"\b[0-9a-f]{32,128}\b")
 ATTEMPTS = re.compile(r"(attempts?|retries|retry_count|failures|_count|duration_ms|latency_ms|elapsed_ms)$")
 """Columns that count how often or how long something was tried: they may tell of a disturbance."""
 VENDOR_TRY = "bulk_operation_id"
 """A vendor's name for one try: a repeated try has another one, and that is all that differs."""
+RANDOM = frozenset({"sealed", "access_token"})
+"""Columns that are random by design: what is sealed has a nonce of its own, a link's token is drawn."""
 
 TABLES = """
 SELECT n.nspname, c.relname, array_agg(a.attname ORDER BY a.attnum) FILTER (WHERE a.attgenerated = '')
@@ -165,9 +169,12 @@ def plain(value: Any, name: str = "") -> Any:
         return [plain(part, name) for part in value]
     if name == VENDOR_TRY:
         return "<try>"
+    if name in RANDOM and isinstance(value, str):
+        return "<random>"
     if isinstance(value, str):
         text = DAY.sub("<day>", INSTANT.sub("<instant>", value))
         text = UUID_LIKE.sub(lambda found: found[0] if KEPT_UUID.fullmatch(found[0]) else "<id>", text)
+        text = SEALED.sub("<sealed>", text)
         return VENDORS_OWN.sub("<vendor's>", HASH.sub("<hash>", text))  # a hash of an instant, often
     if ATTEMPTS.search(name) and isinstance(value, int | float):
         return "<n>"

@@ -20,7 +20,8 @@ from tests.suites.counts import Count
 from tests.suites.lab import Lab, listening
 from tests.suites.marks import marks_in
 from tests.suites.payloads import IDENTIFIER, Schema, accepts, filled
-from tests.suites.world import CREATORS, shop_of
+from tests.suites.vendors import shop_of
+from tests.suites.world import CREATORS
 
 ATTEMPTS = 100_000 if os.environ.get("CGK_NIGHTLY") == "1" else 1_000
 """Over all jobs."""
@@ -80,6 +81,7 @@ def _nothing_leaked(lab: Lab, logs: str, published: Any) -> None:
         "the log": logs,
         "the runs": [row["row"] for row in runs],
         "the events": [detail for _, detail in published if detail.get("tenantId") != lab.world.globex.slug],
+        "acme's vendors": lab.vendors.everything(lab.world.acme),
         "acme's tables": lab.store.effects([tenant_schema(lab.world.acme.slug)]),
     }
     for place, content in places.items():
@@ -88,13 +90,13 @@ def _nothing_leaked(lab: Lab, logs: str, published: Any) -> None:
 
 
 def _standing(lab: Lab) -> tuple[Any, ...]:
-    """Checksums of the other tenant's schema, of its rows in shared tables, and of its runs."""
+    """Checksums of the other tenant's schema, of its rows in shared tables, of its runs; what its vendors hold."""
     other = lab.world.globex
     named = [f"%{other.organization_id}%", f"%cnry-{other.slug}-%", f"%{CREATORS[other.slug]}%", f"%{other.uuid}%"]
     # A row of acme may name what it was told; that is no row of the other tenant.
     shared = lab.store.sums("public", like=named, unlike=f"%{lab.world.acme.organization_id}%")
     ledger = lab.store.rows(LEDGER, {"slug": other.slug})
-    return lab.store.sums(tenant_schema(other.slug)), shared, ledger
+    return lab.store.sums(tenant_schema(other.slug)), shared, ledger, lab.vendors.everything(other)
 
 
 def _scans(lab: Lab) -> int:

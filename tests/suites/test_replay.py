@@ -38,6 +38,7 @@ def test_dead_run_that_is_replayed_does_its_work_once(lab: Lab, count: Count) ->
         if expected.good:
             assert "succeeded" in ended.states, f"{ended.states} {ended.codes}"
             assert (dict(ended.effects), _without_alerts(ended)) == (dict(expected.effects), _without_alerts(expected))
+            assert ended.vendors == expected.vendors
         count("replays")
     with lab.case("replay of a succeeded run"):
         lab.send()
@@ -56,6 +57,7 @@ def test_suspended_tenant_is_served_when_it_is_active_again(lab: Lab, count: Cou
     expected, slug = lab.reference, {"slug": lab.world.acme.slug}
     with lab.case("suspended"):
         lab.store.admin.execute(SUSPEND, slug)
+        held = lab.vendors.work(lab.world.acme)
         lab.send()
         suspended = lab.end()
         lab.store.admin.execute(RESUME, slug)
@@ -64,13 +66,14 @@ def test_suspended_tenant_is_served_when_it_is_active_again(lab: Lab, count: Cou
             assert suspended.states == ("skipped",), suspended.states
             assert set(suspended.effects) <= {"public.organizations"}, suspended.effects
             assert suspended.events == {}, suspended.events
+            assert suspended.vendors == held, suspended.vendors
             lab.bench.restart()  # a process believes for half a minute what it knows of a tenant
             assert _replay(lab, "skipped") == 1
             ended = lab.end()
             if expected.good:
                 assert "succeeded" in ended.states, f"{ended.states} {ended.codes}"
                 effects = {table: rows for table, rows in ended.effects.items() if table != "public.organizations"}
-                assert (effects, ended.events) == (expected.effects, expected.events)
+                assert (effects, ended.events, ended.vendors) == (expected.effects, expected.events, expected.vendors)
         elif expected.good:
             assert suspended.good, f"{suspended.states} {suspended.codes}"
     lab.verdict()

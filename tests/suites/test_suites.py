@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Callable, Iterator
 from uuid import uuid4
 
 import pytest
 
+from shared import slack
 from shared.events import Event, Payload
+from shared.integrations import resend
+from shared.integrations.credentials import decrypt
 from shared.jobs import JobContext, job
 from shared.jobs.queues import Queue
 from shared.jobs.registry import AnyJob
+from shared.redis import Call, Redis
 from tests.suites import test_delivery, test_isolation, test_poison, test_privacy, test_vendor_calls
 from tests.suites.conftest import OpenLab
 from tests.suites.counts import Count
@@ -77,6 +82,55 @@ def _writes_everywhere(ctx: JobContext, payload: FaultAsked) -> FaultDone:
     return FaultDone()
 
 
+def _resend(ctx: JobContext, key: str) -> None:
+    """A mail past the mail service: no ledger, no lease, a key that the caller invents."""
+    with ctx.tenant_session(read_only=True) as session:
+        sealed = session.value("SELECT api_key_encrypted FROM tenant_resend_config")
+    body = {"from": "hello@acme.test", "to": "somebody@example.com", "subject": "Hello", "text": "Hello"}
+    sent = resend.send(ctx, decrypt(ctx, sealed), json.dumps(body).encode(), key)
+    assert isinstance(sent, resend.Sent)
+
+
+def _mails_by_itself(ctx: JobContext, payload: FaultAsked) -> FaultDone:
+    _resend(ctx, str(uuid4()))
+    with ctx.tenant_session() as session:
+        session.value("SELECT 1")
+    return FaultDone()
+
+
+def _mails_twice(ctx: JobContext, payload: FaultAsked) -> FaultDone:
+    """A key for each attempt: Resend takes the second for another mail."""
+    _resend(ctx, f"{payload.order_id}:{ctx.attempt}")
+    with ctx.tenant_session() as session:
+        session.value("SELECT 1")
+    return FaultDone()
+
+
+def _posts_at_random(ctx: JobContext, payload: FaultAsked) -> FaultDone:
+    slack.post(ctx, "system.alert", f"Order {ctx.attempt}", dedupe_key=str(uuid4()))
+    with ctx.tenant_session() as session:
+        session.value("SELECT 1")
+    return FaultDone()
+
+
+def _counts_in_redis(ctx: JobContext, payload: FaultAsked) -> FaultDone:
+    """A step that must not be repeated, and is."""
+    redis = Redis.connect(ctx)
+    assert redis is not None
+    redis.run("return redis.call('HINCRBY', KEYS[1], 'seen', 1)", [Call([redis.key("faults", "seen")])])
+    with ctx.tenant_session() as session:
+        session.value("SELECT 1")
+    return FaultDone()
+
+
+def _tells_a_secret(ctx: JobContext, payload: FaultAsked) -> FaultDone:
+    with ctx.tenant_session(read_only=True) as session:
+        sealed = session.value("SELECT api_key_encrypted FROM tenant_resend_config")
+    slack.post(ctx, "system.alert", decrypt(ctx, sealed), dedupe_key="once")
+    return FaultDone()
+
+
+CRASH = test_delivery.test_process_that_dies_at_any_point_loses_nothing
 CASES: list[tuple[AnyJob, Callable[[Lab, Count], None], str]] = [
     (_job("fault-adds-again", _adds_again), test_delivery.test_process_that_dies_at_any_point_loses_nothing, "rows"),
     (_job("fault-logs", _logs), test_privacy.test_no_personal_data_and_no_secret_in_log_or_ledger, "log"),
@@ -100,6 +154,15 @@ CASES: list[tuple[AnyJob, Callable[[Lab, Count], None], str]] = [
         _job("fault-writes", _writes_everywhere, tenants="any", platform=True),
         test_isolation.test_job_neither_reads_nor_writes_anything_of_another_tenant,
         "rows of the other tenant",
+    ),
+    (_job("fault-mails-by-itself", _mails_by_itself), CRASH, "resend holds"),
+    (_job("fault-mails-twice", _mails_twice), CRASH, "resend holds"),
+    (_job("fault-posts", _posts_at_random), CRASH, "slack holds"),
+    (_job("fault-counts", _counts_in_redis), CRASH, "redis holds"),
+    (
+        _job("fault-secret", _tells_a_secret),
+        test_privacy.test_no_personal_data_and_no_secret_in_log_or_ledger,
+        "'vendors'",
     ),
 ]
 

@@ -5,7 +5,7 @@ It knows no job. Ids are those of the sample payloads for the tenant acme, other
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -14,21 +14,22 @@ from psycopg.types.json import Jsonb
 
 from shared.crypto import encrypt_platform
 from shared.db.names import tenant_schema
-from shared.fakes.shopify import ShopifyFake
-from shared.fakes.vendor_files import shopify_schema
 from shared.jobs.registry import Registry, build_registry
 from shared.jobs.testing import START, Bench, ManualClock
-from tests.builders.orders import a_fulfillment, a_line, an_order
 from tests.conftest import ENCRYPTION_KEY
+from tests.suites import subjects
 from tests.suites.marks import Side, acme, globex
 from tests.suites.sowing import Sower, Sown
 from tests.suites.store import Store
+from tests.suites.vendors import Vendors, code_of, shop_of, token_of
 
-SCOPES = "{read_orders,read_all_orders,read_customers,read_products,read_inventory,read_locations,write_inventory}"
+SCOPES = (
+    "{read_orders,read_all_orders,read_customers,read_products,read_inventory,read_locations,write_inventory,"
+    "read_discounts,write_discounts}"
+)
 CREATORS = {"acme": "11111111-1111-4111-8111-111111111111", "globex": "11111111-1111-4111-8111-111111111122"}
+APPLICANTS = {"acme": "11111111-1111-4111-8111-111111111133", "globex": "11111111-1111-4111-8111-111111111144"}
 SECRETS = {"INTEGRATION_ENCRYPTION_KEY": ENCRYPTION_KEY}
-NOWHERE = "http://127.0.0.1:9"
-"""Where every vendor without a fake is: nothing listens there."""
 BUILDER = "commerce-sync-order"
 """Brings the shops' orders into the tenants when the world is made."""
 
@@ -47,79 +48,33 @@ INSERT INTO public.creators (id, email, name) VALUES (%(creator)s, %(email)s, %(
 INSERT INTO public.creator_brand_memberships (creator_id, organization_id, status)
 VALUES (%(creator)s, %(org)s, 'active')
 """
+APPLICATION_ROWS = """
+INSERT INTO {schema}.creator_applications (id, name, email, phone, instagram, why_interested)
+VALUES (%(number)s, %(first)s, %(applicant)s, %(first)s, %(first)s, %(first)s);
+INSERT INTO {schema}.creator_application_reviews (application_id) VALUES (%(number)s);
+INSERT INTO public.creators (id, email, name) VALUES (%(identity)s, %(applicant)s, %(first)s)
+"""
+"""An applicant who has an identity of another brand: what follows from her id is then the same in every run."""
 
-
-class Settings(dict[str, str]):
-    """Settings in which every vendor without a fake has an address that nobody serves."""
-
-    def get(self, key: str, default: Any = None) -> Any:
-        return super().get(key, NOWHERE if key.endswith("_BASE_URL") else default)
-
-
-@dataclass
-class Vendors:
-    """The fakes, on whatever clock the case has."""
-
-    shopify: ShopifyFake
-    clock: ManualClock = field(default_factory=ManualClock)
-
-    @classmethod
-    def start(cls) -> Vendors:
-        holder: list[Vendors] = []
-        fake = ShopifyFake.start(shopify_schema(), now=lambda: holder[0].clock.now() if holder else START)
-        holder.append(cls(fake))
-        return holder[0]
-
-    @property
-    def settings(self) -> Settings:
-        return Settings(SHOPIFY_BASE_URL=self.shopify.base_url)
-
-    def reset(self, sides: tuple[Side, ...], clock: ManualClock, *, later: bool = True) -> None:
-        """The shops as they are at the beginning of a case. `later`: with the order changed since it was stored."""
-        self.clock = clock
-        self.shopify.requests.clear()
-        for side in sides:
-            shop = self.shopify.shop(shop_of(side), token=token_of(side))
-            shop.put_order(_order(side, later=later))
-
-
-def shop_of(side: Side) -> str:
-    return f"{side.slug}.myshopify.com"
-
-
-def token_of(side: Side) -> str:
-    """The shop's access token: a secret mark."""
-    return f"cnry-{side.slug}-sec-0"
-
-
-def _order(side: Side, *, later: bool) -> dict[str, Any]:
-    """The order `side.number` of a customer whose every particular is a mark."""
-    n, who = int(side.number), f"cnry-{side.slug}-pii-0"
-    node = an_order(
-        n,
-        lines=[a_line(n * 10, quantity=2, price="50.00")],
-        email=f"{who}@example.com",
-        note=who,
-        discountCodes=[_code(side)],
-        shippingAddress=_address(who),
-    )
-    if later:
-        node |= {
-            "updatedAt": "2026-11-20T11:30:00Z",
-            "fulfillments": [a_fulfillment(n)],
-            "displayFulfillmentStatus": "FULFILLED",
-        }
-    return node
-
-
-def _address(who: str) -> dict[str, Any]:
-    lines = dict.fromkeys(("firstName", "lastName", "name", "address1", "city", "zip", "phone"), who)
-    rest = ("address2", "company", "country", "countryCodeV2", "province", "provinceCode", "latitude", "longitude")
-    return {**dict.fromkeys(rest), **lines}
-
-
-def _code(side: Side) -> str:
-    return f"CODE{side.number}"
+AB_ROWS = """
+INSERT INTO {schema}.ab_tests (id, name, status, mode, base_url, started_at)
+VALUES (%(number)s, 'A test', 'running', 'thompson', 'https://shop.example.com/', '2026-11-12T00:00:00Z');
+INSERT INTO {schema}.ab_variants (id, test_id, name, is_control, traffic_allocation, weight)
+SELECT %(number)s || '_' || n, %(number)s, 'Variant ' || n, n = 1, 50, 50 FROM generate_series(1, 2) n;
+INSERT INTO {schema}.ab_visitors (visitor_id, test_id, variant_id, assigned_at)
+SELECT %(first)s || '-' || i, %(number)s, %(number)s || '_' || 1 + i %% 2, '2026-11-12T00:00:00Z'
+FROM generate_series(1, 400) i;
+INSERT INTO {schema}.ab_order_attributions (test_id, order_id, variant_id, visitor_id, method, assigned_at, ordered_at,
+                                            currency, gross_cents, net_cents)
+SELECT test_id, 'o-' || visitor_id, variant_id, visitor_id, 'visitor', assigned_at, assigned_at + interval '1 hour',
+       'USD', 5000, 5000
+FROM {schema}.ab_visitors WHERE visitor_id ~ '-[1-9]?[02468]$';
+INSERT INTO {schema}.ab_allocation_epochs (test_id, epoch, started_at, shares, reason)
+VALUES (%(number)s, 1, '2026-11-12T00:00:00Z', jsonb_build_object(%(number)s || '_1', 50, %(number)s || '_2', 50),
+        'started');
+INSERT INTO {schema}.ab_test_state (test_id, last_status) VALUES (%(number)s, 'running')
+"""
+"""A running bandit test of two variants with 200 visitors each, the first of which alone sells."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +98,7 @@ def build(admin: psycopg.Connection[Any], database_url: str, registry: Registry,
     vendors.reset(sides, clock, later=False)
     for side in sides:
         _connect(admin, side)
+        subjects.connect(admin, side)
     _store_orders(database_url, registry, vendors, sides, clock)
     sown: dict[str, Sown] = {}
     for side in sides:
@@ -150,6 +106,7 @@ def build(admin: psycopg.Connection[Any], database_url: str, registry: Registry,
         sown[schema] = Sower(admin, schema, side, ENCRYPTION_KEY).sow(leave=_filled(admin, schema))
         sown[f"public of {side.slug}"] = Sower(admin, "public", side, ENCRYPTION_KEY).sow(leave=SHARED_AND_FILLED)
         _webhook(admin, side)
+        subjects.ready(admin, side)
     Store.take(admin, schemas(sides))
     return World(*sides, sown)
 
@@ -174,9 +131,12 @@ def _connect(admin: psycopg.Connection[Any], side: Side) -> None:
         "email": f"{who}@example.com",
         "first": who,
         "last": side.mark("pii"),
-        "code": _code(side),
+        "code": code_of(side),
+        "number": side.number,
+        "identity": APPLICANTS[side.slug],
+        "applicant": f"{side.mark('pii')}@example.com",
     }
-    for part in (SHOP_ROW, *CREATOR_ROWS.split(";")):
+    for part in (SHOP_ROW, *CREATOR_ROWS.split(";"), *APPLICATION_ROWS.split(";"), *AB_ROWS.split(";")):
         admin.execute(part.format(schema=schema), values)
 
 
