@@ -24,7 +24,7 @@ def test_event_runs_its_job_and_what_the_job_emits_runs_the_next(app: Deployment
 
     app.publish("order.sync", {"tenantId": "acme", "shopifyOrderId": "501", "source": "app"})
 
-    app.until(lambda: app.rows("SELECT 1 FROM jobs.runs WHERE job = 'commerce-handle-order-created'"), 30)
+    app.until(lambda: app.rows("SELECT 1 FROM jobs.runs WHERE job = 'commerce-handle-order-created'"), 90)
     assert app.rows("SELECT total_cents FROM orders WHERE id = '501'") == [(10000,)]
     app.until(lambda: not app.rows("SELECT 1 FROM jobs.outbox"), 10)
     chain = app.rows(
@@ -48,23 +48,23 @@ def test_webhook_delivered_twice_has_one_effect(app: Deployment) -> None:
     for _ in range(2):
         app.publish("webhook.received", webhook)
 
-    app.until(lambda: app.rows("SELECT 1 FROM orders WHERE id = '502'"), 30)
+    app.until(lambda: app.rows("SELECT 1 FROM orders WHERE id = '502'"), 90)
     states = "SELECT state FROM jobs.runs WHERE job = 'webhook-process-single' AND ended_at IS NOT NULL ORDER BY state"
-    app.until(lambda: len(app.rows(states)) == 2, 30)
+    app.until(lambda: len(app.rows(states)) == 2, 90)
     assert app.rows(states) == [("duplicate",), ("succeeded",)]
 
 
 def test_broken_message_lands_in_the_dead_letter_queue_with_its_reason(app: Deployment) -> None:
     app.send("order-processing", "{broken")
 
-    [letter] = app.until(lambda: app.letters("order-processing"), 30)
+    [letter] = app.until(lambda: app.letters("order-processing"), 90)
     assert letter["MessageAttributes"]["code"]["StringValue"] == "MALFORMED_MESSAGE"
 
 
 def test_job_that_cannot_work_is_dead_and_raises_an_alert(app: Deployment) -> None:
     app.publish("order.sync", {"tenantId": "globex", "shopifyOrderId": "1"})
 
-    [letter] = app.until(lambda: app.letters("order-processing"), 30)
+    [letter] = app.until(lambda: app.letters("order-processing"), 90)
     attributes = {name: value["StringValue"] for name, value in letter["MessageAttributes"].items()}
     assert (attributes["code"], attributes["tenant"]) == ("SHOPIFY_NOT_CONNECTED", "globex")
     assert json.loads(letter["Body"])["job"] == "commerce-sync-order"
@@ -82,7 +82,7 @@ def test_worker_killed_in_the_middle_of_a_backfill_loses_nothing(app: Deployment
     stored = "SELECT count(*), sum(total_cents)::bigint FROM orders WHERE id >= '10000' AND id < '11200'"
 
     app.publish("order.syncBatch", {"tenantId": "acme", **window, "source": "app", "windowBy": "created"})
-    app.until(lambda: app.rows("SELECT 1 FROM order_sync_slices WHERE status = 'exporting'"), 30)
+    app.until(lambda: app.rows("SELECT 1 FROM order_sync_slices WHERE status = 'exporting'"), 90)
     app.until(lambda: app.rows("SELECT 1 FROM order_sync_slices WHERE status = 'loading'"), 60)
     victims = app.until(lambda: bulk_workers(app.endpoint), 10)
     for victim in victims:
