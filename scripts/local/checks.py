@@ -16,12 +16,12 @@ from scripts.local import DEV, ROOT
 
 PYTHON = sys.executable
 TESTS = (PYTHON, "-m", "pytest")
-WORKERS = ("-n", "2", "--dist", "loadgroup")  # the machine CI runs on has two cores
+WORKERS = ("-n", "3", "--dist", "loadgroup")  # two cores; one worker has the engine's tests, which mostly wait
 CHECKS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("format", (PYTHON, "-m", "ruff", "format", "--check", "--quiet", ".")),
     ("lint", (PYTHON, "-m", "ruff", "check", "--quiet", ".")),
     ("types", (PYTHON, "-m", "mypy", "--strict")),
-    ("tests", (*TESTS, *WORKERS)),
+    ("tests", (*TESTS, *WORKERS, "--durations=20")),
     ("cdk synth", (PYTHON, "-m", "infra.app")),
 )
 

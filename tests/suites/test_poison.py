@@ -15,7 +15,7 @@ from tests.suites.counts import Count
 from tests.suites.lab import Lab
 
 BATCH = 10
-EXAMPLES = 50 if os.environ.get("CGK_NIGHTLY") == "1" else 5
+EXAMPLES = 50 if os.environ.get("CGK_NIGHTLY") == "1" else 3
 """Batches per job and kind of poison."""
 BUGS = ("UNEXPECTED", "DATABASE_ERROR")
 """Codes that no payload may cause: the job or the kernel was not ready for it."""
