@@ -262,3 +262,10 @@ def deliver(bench: Bench, tenant: Tenant) -> Deliver:
 def drain(bench: Bench) -> Any:
     """Delivers everything on the queues, moving the clock over waits."""
     return bench.drain
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """What the generic suites did. Here, because the process that writes the summary loads no conftest below."""
+    from tests.suites import counts
+
+    counts.write(terminalreporter)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any
 
 import psycopg
 import pytest
@@ -90,7 +89,3 @@ def lab(request: pytest.FixtureRequest, open_lab: OpenLab, registry: Registry) -
 def count(request: pytest.FixtureRequest) -> counts.Count:
     """count("crash points", 12): for the lines at the end of the session."""
     return counts.Count(request.node.user_properties)
-
-
-def pytest_terminal_summary(terminalreporter: Any) -> None:
-    counts.write(terminalreporter)
