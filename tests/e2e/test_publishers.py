@@ -17,6 +17,7 @@ from scripts.local.engine import client_environment
 from scripts.owner.publishers import packages
 from scripts.owner.publishers.contracts import Contract, all_contracts
 from scripts.owner.publishers.main import FOLDER
+from tests.conftest import unavailable
 from tests.e2e.conftest import Deployment
 
 pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("engine")]
@@ -33,7 +34,7 @@ def by_typescript(app: Deployment, monkeypatch: pytest.MonkeyPatch) -> dict[str,
     try:
         packages.ensure()
     except packages.PackagesError as error:
-        pytest.skip(str(error))
+        unavailable(error)
     environment = {**client_environment(app.endpoint), "PATH": os.defpath}
     done = packages.node("test/publish-samples.ts", environment=environment)
     assert done.returncode == 0, done.stderr

@@ -14,6 +14,7 @@ from infra.constructs import bundle
 from infra.deployment import DeploymentError
 from scripts.local.deploy import zipped
 from scripts.owner.deploying.assembly import MAX_UNZIPPED_BYTES, MAX_ZIP_BYTES
+from tests.conftest import unavailable
 
 LOADED = """
 import functions, shared
@@ -126,7 +127,7 @@ def test_the_libraries_are_the_same_twice_and_fit_into_lambda_with_the_code(tmp_
         bundle.install_libraries(second, "arm64")
     except DeploymentError as error:
         if "could not reach" in str(error):
-            pytest.skip(str(error))
+            unavailable(error)
         raise
     finally:
         os.umask(before)

@@ -10,6 +10,7 @@ import pytest
 
 from scripts.owner.publishers import packages
 from scripts.owner.publishers.main import FOLDER
+from tests.conftest import unavailable
 
 
 @pytest.fixture
@@ -26,4 +27,4 @@ def node_packages() -> None:
     try:
         packages.ensure()
     except packages.PackagesError as error:
-        pytest.skip(str(error))
+        unavailable(error)

@@ -30,7 +30,7 @@ from shared.jobs.context import Tenant
 from shared.jobs.publisher import Publisher
 from shared.jobs.registry import Registry
 from shared.jobs.testing import Bench, ManualClock
-from tests.conftest import ENCRYPTION_KEY, MakeBench
+from tests.conftest import ENCRYPTION_KEY, MakeBench, unavailable
 
 SHOP = "acme.myshopify.com"
 
@@ -95,7 +95,7 @@ def orders(clock: ManualClock) -> CdnowOrders:
     try:
         return trickle(read_log(cdnow_log()), yesterday(clock.now()))
     except VendorFileError as error:
-        pytest.skip(str(error))
+        unavailable(error)
 
 
 @pytest.fixture

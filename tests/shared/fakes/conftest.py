@@ -16,7 +16,7 @@ from shared.fakes.cdnow import PurchaseLog, read_log
 from shared.fakes.shopify import Shop, ShopifyFake
 from shared.fakes.vendor_files import VendorFileError, cdnow_log, shopify_schema
 from shared.jobs.testing import ManualClock
-from tests.conftest import shared_material
+from tests.conftest import shared_material, unavailable
 
 DOMAIN = "acme.myshopify.com"
 TOKEN = "fake-access-token"
@@ -107,4 +107,4 @@ def purchases() -> PurchaseLog:
     try:
         return read_log(cdnow_log())
     except VendorFileError as error:
-        pytest.skip(str(error))
+        unavailable(error)
