@@ -47,8 +47,8 @@ QUICK = 20
 """`--quick`: a so-manieth part of the shop."""
 CDNOW = 69_659
 AT = "2026-11-01T08:00:00Z"
-VENDORS_ID = re.compile(r"\b([4-7]\d{9})\b")
-"""Shopify's ids in an order of the log, but for the customer's."""
+VENDORS_ID = re.compile(r"\b([4-7]\d{9,10})\b")
+"""Shopify's ids in an order of the log and of its lines, but for the customer's."""
 COPIES_OFFSET = 20_000_000_000
 
 Node = dict[str, Any]

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from shared.catalog.mapping import INT_MAX, children, instant
-from shared.catalog.records import Columns, CustomerRecord, SmsConsent, content_hash
+from shared.catalog.records import Columns, CustomerRecord, SmsConsent, content_hash, rows_json
 from shared.ids import legacy_id
 from shared.jobs.errors import Permanent
 from shared.money import cents
@@ -23,13 +23,15 @@ def map_customer(node: Node) -> CustomerRecord:
         default = legacy_id(default_id) if default_id else None
         held = [(legacy_id(each["id"]) == default, each) for each in children(node["addressesV2"])]
         columns = _columns(node, email, phone, next((each for is_default, each in held if is_default), None))
-        addresses = tuple(_address(each, place, is_default) for place, (is_default, each) in enumerate(held))
+        id = columns["legacy_id"]
+        addresses = tuple(_address(each, id, place, is_default) for place, (is_default, each) in enumerate(held))
         record_hash = content_hash({"customer": columns, "addresses": addresses})
         updated_at = datetime.fromisoformat(node["updatedAt"])
     except (KeyError, TypeError, ValueError) as error:
         # The error's own text may hold what it could not read.
         raise Permanent("CUSTOMER_UNMAPPABLE", type(error).__name__) from None
-    return CustomerRecord(columns["legacy_id"], updated_at, columns, addresses, _sms(phone), record_hash)
+    texts = rows_json([columns]), rows_json(addresses)
+    return CustomerRecord(columns["legacy_id"], updated_at, columns, addresses, _sms(phone), record_hash, *texts)
 
 
 def _columns(node: Node, email: Node, phone: Node, default: Node | None) -> Columns:
@@ -83,8 +85,9 @@ def _shown(address: Node) -> Columns:
     return {**{name: address.get(name) for name in names}, "countryCode": address.get("countryCodeV2")}
 
 
-def _address(address: Node, place: int, is_default: bool) -> Columns:
+def _address(address: Node, customer_id: str, place: int, is_default: bool) -> Columns:
     return {
+        "customer_shopify_id": customer_id,
         "address_index": place,
         "first_name": address.get("firstName"),
         "last_name": address.get("lastName"),

@@ -6,7 +6,6 @@ with a constant number of statements. Customers who were redacted are never fill
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ from typing import Any, Literal
 from shared.catalog.mapping import instant
 from shared.catalog.marks import mark_deleted, upsert_marks
 from shared.catalog.products import conflicts_are_transient
-from shared.catalog.records import Columns, CustomerRecord
+from shared.catalog.records import CustomerRecord, document
 from shared.consent.shopify import OPTED_IN, MarketingChange, SmsChange, apply_sms, record_marketing
 from shared.jobs.context import Row, Session
 
@@ -90,12 +89,14 @@ INSERT_ADDRESSES = """
 INSERT INTO customer_addresses (
     customer_id, customer_shopify_id, address_index, first_name, last_name, address1, address2, city, province,
     province_code, country, country_code, zip, phone, is_default)
-SELECT customer_id, customer_shopify_id, address_index, first_name, last_name, address1, address2, city, province,
+SELECT t.customer_id, customer_shopify_id, address_index, first_name, last_name, address1, address2, city, province,
        province_code, country, country_code, zip, phone, is_default
 FROM jsonb_to_recordset(%(addresses)s::jsonb) AS r (
-    customer_id text, customer_shopify_id text, address_index integer, first_name text, last_name text, address1 text,
+    customer_shopify_id text, address_index integer, first_name text, last_name text, address1 text,
     address2 text, city text, province text, province_code text, country text, country_code text, zip text, phone text,
     is_default boolean)
+JOIN unnest(%(legacy_ids)s::text[], %(customer_ids)s::text[]) AS t (legacy_id, customer_id)
+  ON t.legacy_id = r.customer_shopify_id
 """
 
 # As for customers/delete: what names, reaches or locates the person goes, orders stay.
@@ -192,17 +193,14 @@ def _write(session: Session, fresh: Sequence[CustomerRecord], found: CustomerCou
     kept = [customer for customer in fresh if customer.legacy_id not in redacted]
     if not kept:
         return
-    columns = {"customers": _json([customer.columns for customer in kept]), "now": now}
+    columns = {"customers": document(customer.columns_json for customer in kept), "now": now}
     found.ids = {row["legacy_id"]: row["id"] for row in session.all(UPSERT_CUSTOMERS, columns)}
     if held:
         session.execute(DELETE_ADDRESSES, {"ids": [found.ids[id] for id in held if id in found.ids]})
-    addresses = [
-        {**address, "customer_id": found.ids[c.legacy_id], "customer_shopify_id": c.legacy_id}
-        for c in kept
-        for address in c.addresses
-    ]
-    if addresses:
-        session.execute(INSERT_ADDRESSES, {"addresses": _json(addresses)})
+    if any(customer.addresses for customer in kept):
+        places = document(customer.addresses_json for customer in kept)
+        names = {"legacy_ids": list(found.ids), "customer_ids": list(found.ids.values())}
+        session.execute(INSERT_ADDRESSES, {"addresses": places, **names})
     for customer in kept:
         before = held.get(customer.legacy_id)
         found.by_id[customer.legacy_id] = "updated" if before else "created"
@@ -253,7 +251,3 @@ def _sms_change(before: Row | None, customer: CustomerRecord, now: datetime) -> 
     if same and before is not None and before["phone"] == consent.phone:
         return None
     return SmsChange(consent.phone, OPTED_IN[consent.state], consent.updated_at or now)
-
-
-def _json(rows: Sequence[Columns]) -> str:
-    return json.dumps(rows, separators=(",", ":"), ensure_ascii=False).replace("\\u0000", "")

@@ -11,7 +11,7 @@ from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from shared.catalog.records import CollectionRecord, Columns, LevelRecord, ProductRecord, content_hash
+from shared.catalog.records import CollectionRecord, Columns, LevelRecord, ProductRecord, content_hash, rows_json
 from shared.ids import legacy_id
 from shared.jobs.errors import Permanent
 from shared.money import cents
@@ -60,13 +60,14 @@ def map_product(node: Node, currency: str) -> ProductRecord:
     """
     try:
         variants = sorted(children(node["variants"]), key=lambda v: v["position"])
-        rows = tuple(_variant_row(variant, currency) for variant in variants)
+        rows = tuple(_variant_row(variant, legacy_id(node["id"]), currency) for variant in variants)
         columns = _product_columns(node, variants, rows, currency)
         updated_at = datetime.fromisoformat(node["updatedAt"])
     except (KeyError, TypeError, ValueError) as error:
         raise Permanent("PRODUCT_UNMAPPABLE", f"{type(error).__name__}: {error}") from error
     legacy = columns["legacy_id"]
-    return ProductRecord(legacy, updated_at, columns, rows, _product_hash(columns, rows))
+    hash = _product_hash(columns, rows)
+    return ProductRecord(legacy, updated_at, columns, rows, hash, rows_json([columns]), rows_json(rows))
 
 
 def _product_hash(columns: Columns, rows: Sequence[Columns]) -> str:
@@ -124,12 +125,13 @@ def _compare_at(cheapest: Columns | None) -> int | None:
     return above if above > cheapest["price_cents"] else None
 
 
-def _variant_row(variant: Node, currency: str) -> Columns:
+def _variant_row(variant: Node, product_id: str, currency: str) -> Columns:
     item = variant["inventoryItem"]
     cost = item.get("unitCost")
     weight = (item.get("measurement") or {}).get("weight")
     return {
         "shopify_variant_id": legacy_id(variant["id"]),
+        "shopify_product_id": product_id,
         "inventory_item_id": legacy_id(item["id"]),
         "title": variant["title"],
         "sku": variant["sku"] or None,

@@ -7,7 +7,6 @@ the mark only. Quantities are settled apart from the rest (shared.catalog.stock)
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from typing import Any, Literal
 from psycopg.errors import UniqueViolation
 
 from shared.catalog.marks import mark_deleted, upsert_marks
-from shared.catalog.records import Columns, ProductRecord
+from shared.catalog.records import ProductRecord, document
 from shared.catalog.stock import Moved, observe_quantities, unjudged
 from shared.jobs.context import Row, Session
 from shared.jobs.errors import Transient
@@ -99,15 +98,17 @@ INSERT INTO product_variants AS v (
     inventory_policy, tracked, available_for_sale, requires_shipping, weight_grams, image_url, created_at, updated_at,
     synced_at)
 SELECT
-    r.shopify_variant_id, r.product_id, r.shopify_product_id, r.inventory_item_id, r.title, r.sku, r.barcode,
+    r.shopify_variant_id, t.product_id, r.shopify_product_id, r.inventory_item_id, r.title, r.sku, r.barcode,
     r.position, r.selected_options, r.price_cents, r.compare_at_price_cents, r.unit_cost_cents, r.currency,
     r.inventory_quantity, r.inventory_policy, r.tracked, r.available_for_sale, r.requires_shipping, r.weight_grams,
     r.image_url, %(now)s, %(now)s, %(now)s
 FROM jsonb_to_recordset(%(variants)s::jsonb) AS r (
-    shopify_variant_id text, product_id text, shopify_product_id text, inventory_item_id text, title text, sku text,
+    shopify_variant_id text, shopify_product_id text, inventory_item_id text, title text, sku text,
     barcode text, position integer, selected_options jsonb, price_cents integer, compare_at_price_cents integer,
     unit_cost_cents integer, currency text, inventory_quantity integer, inventory_policy text, tracked boolean,
     available_for_sale boolean, requires_shipping boolean, weight_grams numeric, image_url text)
+JOIN unnest(%(legacy_ids)s::text[], %(product_ids)s::text[]) AS t (legacy_id, product_id)
+  ON t.legacy_id = r.shopify_product_id
 ORDER BY r.shopify_variant_id
 ON CONFLICT (shopify_variant_id) DO UPDATE SET
     product_id = excluded.product_id,
@@ -231,28 +232,23 @@ def _newest(products: Sequence[ProductRecord]) -> dict[str, ProductRecord]:
 def _write(session: Session, fresh: Sequence[ProductRecord], found: ProductCounts, now: datetime) -> list[str]:
     """Write products that say something new; products.id of those that were held before."""
     held = {row["legacy_id"]: row for row in session.all(HELD, {"ids": [p.legacy_id for p in fresh]})}
-    written = session.all(UPSERT_PRODUCTS, {"products": _json([p.columns for p in fresh]), "now": now})
+    written = session.all(UPSERT_PRODUCTS, {"products": document(p.columns_json for p in fresh), "now": now})
     ids = {row["legacy_id"]: row["id"] for row in written}
-    rows = [
-        {**row, "product_id": ids[product.legacy_id], "shopify_product_id": product.legacy_id}
-        for product in fresh
-        for row in product.variants
-    ]
     if held:
-        kept = [row["shopify_variant_id"] for row in rows]
+        kept = [row["shopify_variant_id"] for product in fresh for row in product.variants]
         removed = {"product_ids": [ids[id] for id in sorted(held)], "kept": kept}
         found.variants_removed = session.execute(DELETE_VARIANTS, removed)
-    session.execute(UPSERT_VARIANTS, {"variants": _json(rows), "now": now})
+    variants = document(product.variants_json for product in fresh)
+    session.execute(
+        UPSERT_VARIANTS,
+        {"variants": variants, "legacy_ids": list(ids), "product_ids": list(ids.values()), "now": now},
+    )
     for product in fresh:
         before = held.get(product.legacy_id)
         found.by_id[product.legacy_id] = "updated" if before else "created"
         if before is None or _shown_before(before) != _shown_now(product):
             found.feed_changed.append(product.legacy_id)
     return [ids[id] for id in sorted(held)]
-
-
-def _json(rows: Sequence[Columns]) -> str:
-    return json.dumps(rows, separators=(",", ":"), ensure_ascii=False).replace("\\u0000", "")
 
 
 def _shown_before(row: Row) -> dict[str, Any]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+
+from pydantic_core import to_json
 
 Columns = dict[str, Any]
 """Column name -> JSON value."""
@@ -22,6 +24,9 @@ class ProductRecord:
     columns: Columns
     variants: tuple[Columns, ...]
     content_hash: str
+    columns_json: str = field(repr=False)
+    variants_json: str = field(repr=False)
+    """The variants' texts, joined."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,9 @@ class CustomerRecord:
     addresses: tuple[Columns, ...]
     sms: SmsConsent | None
     content_hash: str
+    columns_json: str
+    addresses_json: str
+    """The addresses' texts, joined."""
 
     def __repr__(self) -> str:
         return f"CustomerRecord({self.legacy_id})"  # the rest names and locates a person
@@ -81,7 +89,19 @@ class CollectionRecord:
     content_hash: str
 
 
+def rows_json(rows: Sequence[Columns]) -> str:
+    """The members of a JSON array: rows of a chunk's document."""
+    return to_json(rows).decode()[1:-1]
+
+
+def document(members: Iterable[str]) -> str:
+    """The JSON array of what rows_json gave."""
+    return f"[{','.join(filter(None, members))}]"
+
+
 def content_hash(row: Mapping[str, Any]) -> str:
     """SHA-256 (hex) of the canonical JSON: sorted keys, no spaces, UTF-8."""
-    text = json.dumps(row, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(_canonical(row).encode()).hexdigest()
+
+
+_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode

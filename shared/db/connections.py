@@ -14,6 +14,8 @@ from typing import Any
 import psycopg
 from psycopg.pq import TransactionStatus
 
+from shared.db.arrays import FlatListDumper
+
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 CONNECT_TIMEOUT_S = 5  # a database that does not answer is reported while the invocation can still hand its batch back
@@ -44,7 +46,7 @@ def connect(url: str, *, application_name: str) -> Connection:
 
     Raises psycopg.OperationalError when the server cannot be reached within CONNECT_TIMEOUT_S.
     """
-    return psycopg.connect(
+    connection = psycopg.connect(
         url,
         autocommit=True,
         prepare_threshold=None,
@@ -53,6 +55,8 @@ def connect(url: str, *, application_name: str) -> Connection:
         keepalives_idle=KEEPALIVE_IDLE_S,
         tcp_user_timeout=TCP_USER_TIMEOUT_MS,
     )
+    connection.adapters.register_dumper(list, FlatListDumper)
+    return connection
 
 
 FRESH_S = 5.0

@@ -34,6 +34,7 @@ import urllib3
 from urllib3 import exceptions as wire
 
 from shared.jobs.errors import JobError, Permanent, RateLimited, Transient
+from shared.storable import loads
 
 if TYPE_CHECKING:
     import ssl
@@ -160,7 +161,7 @@ class Response:
     def json(self) -> Any:
         """The body as JSON. Raises Transient V_ANSWER_UNREADABLE: such answers come from proxies in between."""
         try:
-            return jsonlib.loads(self.body)
+            return loads(self.body)
         except ValueError:
             pass  # raised below, apart from the parser's error, which carries the whole body
         raise Transient(f"{code_prefix(self.vendor)}_ANSWER_UNREADABLE", f"status {self.status}: the body is no JSON")

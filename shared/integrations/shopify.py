@@ -23,7 +23,6 @@ may double. The access token is in no repr, log or error.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -38,6 +37,7 @@ from shared.integrations.shopify_errors import AccessDenied, BulkUrlGone, QueryT
 from shared.integrations.shopify_queries import API_VERSION, Access
 from shared.jobs.context import JobContext
 from shared.jobs.errors import JobError, Permanent, RateLimited, Transient
+from shared.storable import loads
 
 __all__ = ["API_VERSION", "BulkOperation", "BulkStart", "BulkUrlGone", "IdsPage", "OrderStamp", "OrdersPage", "Shopify"]
 
@@ -480,7 +480,7 @@ def _objects(answer: StreamedResponse, offset: int) -> Iterator[tuple[int, Node]
         if start < offset or not line.strip():
             continue
         try:
-            value = json.loads(line)
+            value = loads(line)
         except ValueError:
             value = None  # raised below, apart from the parser's error, which carries the line
         if not isinstance(value, dict):

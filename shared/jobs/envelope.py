@@ -17,6 +17,7 @@ from uuid import UUID
 from shared.jobs.messages import AGES_FROM, KEY_SUFFIX, OWN_SOURCE, Dead, Defer, Leg, Message, Record, Refused
 from shared.jobs.registry import AnyJob, Registry
 from shared.jobs.tokens import MAX_TOKEN, token_digest
+from shared.storable import storable
 
 UNKNOWN_JOB_GRACE = timedelta(minutes=15)
 """A deploy may be halfway: the job of a message may be known to the next version of this function."""
@@ -63,7 +64,7 @@ def _read(record: Record, registry: Registry) -> list[Message]:
     except (ValueError, RecursionError) as error:
         raise _Malformed("the body is no JSON") from error
     if _UNSTORABLE.search(record.body):
-        body = _storable(body)
+        body = storable(body)
     if not isinstance(body, dict) or not isinstance(body.get("payload"), dict):
         raise _Malformed("the body must be an object with an object member `payload`")
     meta = body["payload"].get("_meta")
@@ -74,17 +75,6 @@ def _read(record: Record, registry: Registry) -> list[Message]:
 
 def _no_number(name: str) -> NoReturn:
     raise ValueError(f"{name} is no JSON")
-
-
-def _storable(value: Any) -> Any:
-    """The value without what PostgreSQL takes in no text: NUL and half surrogate pairs (an emoji cut in two)."""
-    if isinstance(value, str):
-        return value.replace("\0", "").encode("utf-8", "ignore").decode()
-    if isinstance(value, dict):
-        return {_storable(name): _storable(part) for name, part in value.items()}
-    if isinstance(value, list):
-        return [_storable(part) for part in value]
-    return value
 
 
 def _jobs(record: Record, body: Mapping[str, Any], registry: Registry) -> list[AnyJob]:

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
@@ -73,10 +72,6 @@ ADDRESS = {
 """Our key -> Shopify's field."""
 
 
-class _Unstorable(Exception):
-    """Text that PostgreSQL refuses: NUL or half a surrogate pair."""
-
-
 def map_order(node: Node, *, refund_details: bool = True) -> OrderRecord:
     """The order of a GraphQL node with all its children.
 
@@ -85,10 +80,7 @@ def map_order(node: Node, *, refund_details: bool = True) -> OrderRecord:
     or not of its type); both name the order by its id only.
     """
     try:
-        try:
-            return _map(node, refund_details)
-        except _Unstorable:
-            return _map(_storable(node), refund_details)
+        return _map(node, refund_details)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         field = f" {error.args[0]}" if isinstance(error, KeyError) else ""
         raise Permanent("ORDER_UNMAPPABLE", f"{_name(node)}: {type(error).__name__}{field}") from error
@@ -354,27 +346,4 @@ def _optional_instant(text: str | None) -> datetime | None:
     return _instant(text) if text else None
 
 
-_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")  # the escape, not a backslash that someone wrote before u0000
-_encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
-
-
-def _canonical(value: Any) -> str:
-    text = _encode(value)
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise _Unstorable from error
-    if "u0000" in text and _NUL.search(text):
-        raise _Unstorable
-    return text
-
-
-def _storable(value: Any) -> Any:
-    """The value with NUL and half surrogate pairs taken out of its strings."""
-    if isinstance(value, str):
-        return value.replace("\x00", "").encode("utf-8", "ignore").decode()
-    if isinstance(value, Mapping):
-        return {_storable(k): _storable(v) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_storable(v) for v in value]
-    return value
+_canonical = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode

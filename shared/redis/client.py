@@ -101,7 +101,7 @@ class Redis:
                 timeout_s=TIMEOUT_S,
                 ok=ANSWERED,
             )
-            said = answer.json() if answer.status < 400 else None
+            said = _said(answer)
         except Transient as error:
             if error.code == "REDIS_UNAVAILABLE":
                 raise
@@ -113,6 +113,14 @@ class Redis:
         if not isinstance(said, list) or len(said) != len(commands):
             raise Transient("REDIS_UNAVAILABLE", "an answer that does not match the commands")
         return [_result(each) for each in said]
+
+
+def _said(answer: Response) -> Any:
+    """The results as they are: names in Redis are bytes that its owner chose, so nothing is taken out of them."""
+    try:
+        return json.loads(answer.body) if answer.status < 400 else None
+    except ValueError:
+        return None
 
 
 def _refused(answer: Response) -> Exception:

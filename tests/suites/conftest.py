@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 
 import psycopg
 import pytest
 
+from shared.integrations import files
 from shared.jobs.registry import AnyJob, Registry, load_registry
+from tests.builders.pictures import resolver
 from tests.conftest import as_login, with_database
 from tests.suites import counts
 from tests.suites.lab import Lab
@@ -83,6 +86,13 @@ def lab(request: pytest.FixtureRequest, open_lab: OpenLab, registry: Registry) -
     """The job in a database of its own, which every case puts back. All tests of a job follow one another."""
     with open_lab(registry.jobs[request.param]) as made:
         yield made
+
+
+@pytest.fixture(autouse=True)
+def offline(vendors: Vendors, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names resolve without asking anybody, and the platform's bucket is in memory."""
+    monkeypatch.setattr(socket, "getaddrinfo", resolver({}))
+    monkeypatch.setattr(files, "_s3", lambda: vendors.bucket)
 
 
 @pytest.fixture

@@ -10,8 +10,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from shared.fakes.conversions import ConversionsFake
 from shared.fakes.merchant import MerchantFake
@@ -21,7 +22,9 @@ from shared.fakes.shopify import ShopifyFake
 from shared.fakes.slack import SlackFake
 from shared.fakes.vendor_files import shopify_schema
 from shared.jobs.testing import START, ManualClock
+from tests.builders.google_feed import an_image
 from tests.builders.orders import a_fulfillment, a_line, an_order
+from tests.builders.pictures import Pictures
 from tests.conftest import ROOT
 from tests.suites.marks import Side
 from tests.suites.store import plain
@@ -38,6 +41,19 @@ SHOPIFY, RESEND, SLACK, REDIS, GOOGLE, META, GA4 = range(7)
 
 Held = Mapping[str, int]
 """What a vendor holds as text -> how often."""
+
+
+class Bucket:
+    """The platform's bucket as far as jobs write to it: key -> (bytes, arguments)."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, tuple[bytes, Any]] = {}
+
+    def put_object(self, **call: Any) -> None:
+        self.objects[call.pop("Key")] = (call.pop("Body"), call)
+
+    def upload_fileobj(self, data: IO[bytes], bucket: str, key: str, **call: Any) -> None:
+        self.objects[key] = (data.read(), call["ExtraArgs"])
 
 
 class Settings(dict[str, str]):
@@ -57,6 +73,8 @@ class Vendors:
     redis: RedisFake
     merchant: MerchantFake
     conversions: ConversionsFake
+    pictures: Pictures
+    bucket: Bucket = field(default_factory=Bucket)
     clock: ManualClock = field(default_factory=ManualClock)
 
     @classmethod
@@ -73,12 +91,15 @@ class Vendors:
             RedisFake.start(),
             MerchantFake.start(now=now),
             ConversionsFake.start(now=now),
+            Pictures.start(),
         )
+        made.pictures.everywhere = (an_image((640, 640), kind="PNG", colour=(250, 0, 0, 0)), "image/png")
         holder.append(made)
         return made
 
     def stop(self) -> None:
-        for fake in (self.shopify, self.resend, self.slack, self.redis, self.merchant, self.conversions):
+        fakes = (self.shopify, self.resend, self.slack, self.redis, self.merchant, self.conversions, self.pictures)
+        for fake in fakes:
             fake.__exit__(None, None, None)
 
     @property
@@ -92,6 +113,8 @@ class Vendors:
             GOOGLE_OAUTH_BASE_URL=self.merchant.base_url,
             META_BASE_URL=self.conversions.base_url,
             GA4_BASE_URL=self.conversions.base_url,
+            IMAGE_DOWNLOAD_BASE_URL=self.pictures.base_url,
+            CGK_BUCKET="cgk-test-files",
             ADMIN_URL="https://admin.cgk.test",
             CREATOR_PORTAL_URL="https://portal.cgk.test",
         )
@@ -118,6 +141,7 @@ class Vendors:
         held += [self.redis.databases, self.redis.asked, google.asked, google.accounts]
         held += [google.tokens.clients, google.tokens.services, google.tokens.given]
         held += [platforms.meta, platforms.ga4, platforms.problems, platforms.bodies]
+        held += [self.pictures.asked, self.bucket.objects]
         for each in held:
             each.clear()
         slack._posts = google.tokens.count = 0
@@ -137,6 +161,7 @@ class Vendors:
             fake.fail(status, count)
         for platform in ("meta", "ga4"):
             self.conversions.fail(platform, status, count=count)
+        self.pictures.faults += [status] * count
 
     def mend(self) -> None:
         """No fault is left."""
@@ -144,6 +169,7 @@ class Vendors:
         for fake in (self.resend, self.slack, self.redis, self.merchant):
             fake.faults.clear()
         self.conversions._faults.clear()
+        self.pictures.faults.clear()
 
     # What they hold.
 
@@ -167,6 +193,7 @@ class Vendors:
             [{offer: each.attributes} for offer, each in self.merchant.accounts[side.number].held().items()],
         )
         yield "meta", [list(key[1:]) for key in self.conversions.meta if key[0] == side.number]
+        yield "bucket", [[key, sha256(data).hexdigest(), more] for key, (data, more) in self.bucket.objects.items()]
         yield "shopify", [{code: each["input"]} for code, each in self._shop(side).discounts.items()]
 
     def everything(self, side: Side) -> dict[str, list[str]]:

@@ -240,7 +240,7 @@ def _stage(ctx: JobContext, session: Session, run: Run, nodes: list[Node], rest_
 def _row(run_id: UUID, line_no: int, node: Node) -> tuple[Any, ...]:
     parent = node.pop("__parentId", None)
     kind = node["id"].split("/")[3]
-    data = json.dumps(node, separators=(",", ":"), ensure_ascii=False).replace("\\u0000", "")
+    data = json.dumps(node, separators=(",", ":"), ensure_ascii=False)
     return run_id, line_no, kind, legacy_id(node["id"]), parent, data
 
 

@@ -20,10 +20,10 @@ from functions.scheduled.webhooks.model import (
     Write,
 )
 from functions.scheduled.webhooks.shop_topics import GDPR_DEADLINE
-from functions.scheduled.webhooks.store import storable
 from shared import privacy
 from shared.jobs.context import JobContext, Session
 from shared.mail import record_event
+from shared.storable import storable
 
 SEE_CHECKOUT = """
 -- webhooks: keep a checkout; an older body writes nothing, and what is recovered stays recovered
@@ -151,7 +151,7 @@ def apply(session: Session, ctx: JobContext, webhook: Webhook, write: Write) -> 
 def _see_checkout(session: Session, ctx: JobContext, values: dict[str, Any]) -> None:
     for column in ("line_items", "billing_address", "shipping_address"):
         value = values[column]
-        values[column] = None if value is None else storable(json.dumps(value, ensure_ascii=False))
+        values[column] = None if value is None else json.dumps(storable(value), ensure_ascii=False)
     session.execute(SEE_CHECKOUT, {**values, "now": ctx.now()})
     if values["recovered_at"] is not None:
         session.execute(CANCEL_RECOVERY_MAILS, {"shopify_checkout_id": values["shopify_checkout_id"]})

@@ -13,6 +13,7 @@ from functions.scheduled.webhooks.model import Webhook
 from shared.events.webhooks import WebhookReceived
 from shared.jobs.context import JobContext, Session
 from shared.jobs.errors import Permanent, Transient
+from shared.storable import storable
 
 LEASE = timedelta(minutes=5)
 """How long a claim keeps other runs away; far above the job's timeout of 60 s."""
@@ -40,7 +41,7 @@ ON CONFLICT (idempotency_key) DO NOTHING
 
 def take_in(session: Session, ctx: JobContext, payload: WebhookReceived) -> None:
     """Store the row of a webhook that came with its body; a known key keeps its row and body. Raises BODY_TOO_LARGE."""
-    text = canonical(payload.body)
+    text = canonical(storable(payload.body))
     if len(text.encode()) > BODY_MAX:
         raise Permanent("BODY_TOO_LARGE", f"the body exceeds {BODY_MAX} bytes")
     session.execute(
@@ -49,7 +50,7 @@ def take_in(session: Session, ctx: JobContext, payload: WebhookReceived) -> None
             "shop": payload.account or payload.provider,
             "topic": payload.topic,
             "shopify_webhook_id": payload.external_id if payload.provider == "shopify" else None,
-            "body": storable(text),
+            "body": text,
             "key": row_key(payload),
             "received_at": payload.received_at or ctx.delivery.sent_at,
             "organization_id": ctx.tenant.organization_id,
@@ -63,21 +64,6 @@ def take_in(session: Session, ctx: JobContext, payload: WebhookReceived) -> None
 def canonical(body: Any) -> str:
     """One text for one body, whatever the order of its members."""
     return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-
-
-def storable(text: str) -> str:
-    """JSON that a jsonb column takes: it refuses the character U+0000, which some customers manage to type."""
-    if "\\u0000" not in text:
-        return text
-    return json.dumps(_without_nul(json.loads(text)), ensure_ascii=False)
-
-
-def _without_nul(value: Any) -> Any:
-    if isinstance(value, str):
-        return value.replace("\x00", "")
-    if isinstance(value, dict):
-        return {_without_nul(name): _without_nul(member) for name, member in value.items()}
-    return [_without_nul(member) for member in value] if isinstance(value, list) else value
 
 
 def row_key(payload: WebhookReceived) -> str:

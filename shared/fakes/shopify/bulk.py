@@ -259,7 +259,7 @@ def _lines_below(level: Level, parent: Node, variables: VariableValues) -> Itera
 
 
 def _line(node: dict[str, Any]) -> bytes:
-    return _COMPACT.encode(node).encode() + b"\n"
+    return _COMPACT.encode(node).encode("utf-8", "surrogatepass") + b"\n"
 
 
 def _problem(kind: OperationType, fields: Sequence[Field]) -> str | None:

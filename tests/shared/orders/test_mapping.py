@@ -208,15 +208,6 @@ def test_a_bulk_root_line_and_a_whole_answer_have_one_hash() -> None:
     assert not map_order(whole).lacks_details
 
 
-def test_text_that_the_database_refuses_loses_what_it_refuses() -> None:
-    node = an_order(note="a\x00b\ud800c \\u0000", attributes={"k\x00": "v\x00"})
-
-    columns = map_order(node).columns
-
-    assert columns["notes"] == "abc \\u0000"
-    assert columns["attribution_data"]["attributes"] == {"k": "v"}
-
-
 @pytest.mark.parametrize(
     ("fields", "code"),
     [

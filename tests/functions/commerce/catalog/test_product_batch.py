@@ -71,6 +71,20 @@ def names(delivered: list[Delivered]) -> list[str]:
 # -- full runs ---------------------------------------------------------------------------------------------------------
 
 
+def test_an_export_is_not_stopped_by_text_that_the_database_refuses(
+    full: Full, catalog: Catalog, rows: Rows, feed: None
+) -> None:
+    put_all(catalog, 3)
+    catalog.put(product_node(2, title="nul \0, half \ud83d, typed \\u0000"))
+
+    full()
+
+    assert run_of(rows)["status"] == "completed"
+    titles = rows("SELECT title FROM products ORDER BY shopify_product_id")
+    assert titles[1] == {"title": "nul , half , typed \\u0000"}
+    assert len(titles) == 3
+
+
 def test_an_export_of_1200_products_is_merged_in_three_transactions(
     full: Full, catalog: Catalog, rows: Rows, feed: None, shopify: ShopifyFake
 ) -> None:

@@ -49,6 +49,16 @@ def test_a_new_product_with_three_variants(deliver: Deliver, catalog: Catalog, r
     assert rows("SELECT last_sync_at FROM shopify_connections")[0]["last_sync_at"] is not None
 
 
+def test_text_that_the_database_refuses_loses_only_what_it_refuses(
+    deliver: Deliver, catalog: Catalog, rows: Rows
+) -> None:
+    catalog.put(shirt(title="nul \0, half \ud83d, typed \\u0000"))
+
+    sync(deliver)
+
+    assert rows("SELECT title FROM products") == [{"title": "nul , half , typed \\u0000"}]
+
+
 def test_260_variants_take_two_requests(deliver: Deliver, catalog: Catalog, rows: Rows, shopify: ShopifyFake) -> None:
     catalog.put(product_node(7, [variant_node(1000 + n) for n in range(260)]))
 

@@ -15,12 +15,10 @@ from shared.jobs.context import Tenant
 from shared.jobs.registry import Registry
 from shared.jobs.testing import Bench, ManualClock
 from tests.builders.google_feed import CLIENT, MERCHANT_ID, REFRESH_TOKEN, a_shop
+from tests.builders.pictures import Pictures, resolver
 from tests.conftest import MakeBench, Rows
-from tests.functions.commerce.google_feed.pictures import Pictures
 
 BUCKET = "cgk-test-files"
-PUBLIC_HOST = "93.184.216.34"
-"""An address of the open internet; nothing is ever sent there, the pictures' server answers for it."""
 
 
 @pytest.fixture
@@ -47,19 +45,8 @@ def shop(rows: Rows, tenant: Tenant) -> None:
 def images(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pictures]:
     """Servers of images; host names resolve as `images.hosts` says, else to an address of the open internet."""
     with Pictures.start() as server:
-        real = socket.getaddrinfo
-
-        def resolve(host: Any, port: Any, *args: Any, **more: Any) -> Any:
-            if host in ("127.0.0.1", "localhost") or str(host).startswith("/"):
-                return real(host, port, *args, **more)
-            return real(server.hosts.get(str(host), PUBLIC_HOST if not _literal(host) else host), port, *args, **more)
-
-        monkeypatch.setattr(socket, "getaddrinfo", resolve)
+        monkeypatch.setattr(socket, "getaddrinfo", resolver(server.hosts))
         yield server
-
-
-def _literal(host: Any) -> bool:
-    return str(host).replace(".", "").isdigit()
 
 
 @pytest.fixture

@@ -14,9 +14,9 @@ from PIL import Image
 from shared.events.google_feed import GoogleFeedImageOptimize, ImageOptions
 from shared.jobs.testing import Deliver, ManualClock
 from tests.builders.google_feed import a_feed, a_product, an_image
+from tests.builders.pictures import Pictures
 from tests.conftest import Rows
 from tests.functions.commerce.google_feed.conftest import BUCKET
-from tests.functions.commerce.google_feed.pictures import Pictures
 
 JOB = "google-feed-image-optimize"
 URL = "https://cdn.acme.test/11.jpg"

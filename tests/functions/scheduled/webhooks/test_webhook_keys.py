@@ -8,7 +8,7 @@ import pytest
 
 from functions.scheduled.webhooks import run_key
 from functions.scheduled.webhooks.result import retry_delay
-from functions.scheduled.webhooks.store import row_key, storable
+from functions.scheduled.webhooks.store import row_key
 from functions.scheduled.webhooks.topics import plan
 from shared.events.webhooks import WebhookReceived, WebhookRetry
 from shared.jobs.declaration import Delivery
@@ -113,11 +113,6 @@ def test_run_key_names_row_and_attempt_or_the_vendors_event() -> None:
 def test_anything_but_one_form_is_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="exactly one of"):
         WebhookReceived.model_validate(fields)
-
-
-def test_nul_characters_are_taken_out_of_a_body() -> None:
-    assert storable('{"note":"a\\u0000b","n":[1]}') == '{"note": "ab", "n": [1]}'
-    assert storable('{"note":"ab"}') == '{"note":"ab"}'
 
 
 # -- waits -----------------------------------------------------------------------------------------------------------

@@ -1,15 +1,22 @@
-"""A server of images: <base>/<host>/<path>, as the setting IMAGE_DOWNLOAD_BASE_URL asks for them."""
+"""Servers of images: <base>/<host>/<path>, as the setting IMAGE_DOWNLOAD_BASE_URL asks for them, and their names."""
 
 from __future__ import annotations
 
+import ipaddress
+import socket
 import threading
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
 
+PUBLIC_HOST = "93.184.216.34"
+"""An address of the open internet; nothing is ever sent there, the pictures' server answers for it."""
+
 
 class Pictures:
-    """`files`: "host/path" -> (bytes, content type); `asked`: (method, "host/path"); `hosts`: name -> address."""
+    """`files`: "host/path" -> (bytes, content type); `asked`: (method, "host/path"); `hosts`: name -> address.
+    `everywhere`: what stands at every other address; `faults`: statuses of the next answers."""
 
     def __init__(self) -> None:
         self.files: dict[str, tuple[bytes, str]] = {}
@@ -17,6 +24,8 @@ class Pictures:
         self.statuses: dict[str, int] = {}
         self.asked: list[tuple[str, str]] = []
         self.hosts: dict[str, str] = {}
+        self.everywhere: tuple[bytes, str] | None = None
+        self.faults: list[int] = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         self.base_url = f"http://127.0.0.1:{self._server.server_address[1]}"
 
@@ -59,8 +68,11 @@ class Pictures:
             def _serve(self, *, body: bool) -> None:
                 name = self.path.lstrip("/")
                 pictures.asked.append((self.command, name))
-                data, kind = pictures.files.get(name, (b"", "text/plain"))
-                status = pictures.statuses.get(name, 200 if name in pictures.files else 404)
+                there = pictures.files.get(name, pictures.everywhere)
+                data, kind = there or (b"", "text/plain")
+                status = pictures.statuses.get(name, 200 if there else 404)
+                if pictures.faults:
+                    status, data = pictures.faults.pop(), b""
                 if name in pictures.redirects:
                     status, data = 302, b""
                 self.send_response(status)
@@ -73,3 +85,24 @@ class Pictures:
                     self.wfile.write(data)
 
         return Handler
+
+
+def resolver(hosts: Mapping[str, str]) -> Callable[..., Any]:
+    """socket.getaddrinfo that asks nobody: a name has the address in `hosts`, else one of the open internet."""
+    real = socket.getaddrinfo
+
+    def resolve(host: Any, port: Any, *args: Any, **more: Any) -> Any:
+        name = str(host)
+        if name == "localhost" or name.startswith("/") or _is_address(name):
+            return real(host, port, *args, **more)
+        return real(hosts.get(name, PUBLIC_HOST), port, *args, **more)
+
+    return resolve
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
