@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shared.jobs.usage import usage
 from tests.suites.counts import Count
 from tests.suites.lab import Lab
 from tests.suites.world import World
@@ -18,5 +19,7 @@ def test_job_ends_by_itself(lab: Lab, count: Count) -> None:
     lab.fresh()
     lab.send()
     ended = lab.end()
+    written = {table.partition(".")[2] for table in ended.effects}
+    assert written <= set(usage(lab.job).writes), f"{lab.job.id} writes to more than its reference says"
     count("jobs")
     count("jobs whose sample runs to success", int(ended.good))

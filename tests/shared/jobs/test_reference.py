@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from shared.jobs.reference import PAGE, page, section, tables
+from shared.jobs.reference import PAGE, page, section
 from shared.jobs.registry import Registry
 from tests.toys import play
 
@@ -17,10 +17,3 @@ def test_section_names_trigger_payload_and_retry() -> None:
     assert "`toy.asked`" in text
     assert "`act`?, `n`?" in text
     assert "3 attempts, 2 s times 2 up to 60 s" in text
-
-
-def test_tables_are_those_of_the_jobs_own_statements_and_of_what_it_uses(registry: Registry) -> None:
-    found = tables(registry.jobs["commerce-sync-order"])
-
-    assert {"orders", "order_line_items", "order_sync_marks", "refunds"} <= set(found)
-    assert "review_queue" not in found
