@@ -69,7 +69,8 @@ def expand(workflow: Workflow, registry: Registry, queue_url: Callable[[str], st
     """The definition for AWS; WorkflowError for what would fail or hang there. `queue_url`: of a queue's logical name.
 
     Refused: no TimeoutSeconds at the top or in a Task, a Task that calls no declared job, a payload that its job would
-    refuse, a Next that leads nowhere, a state that nothing leads to.
+    refuse, a Next that leads nowhere, a state that nothing leads to, a member that is null (synthesis drops it, which turns
+    a ResultPath that discards into one that replaces).
     """
     if not isinstance(workflow.definition.get("TimeoutSeconds"), int):
         raise WorkflowError(f"{workflow.name}: give TimeoutSeconds at the top; an execution must not wait for ever")
@@ -132,6 +133,8 @@ def _check_paths(workflow: Workflow, machine: State) -> None:
         raise WorkflowError(f"{workflow.name}: StartAt {start!r} is no state")
     led_to = {str(start)}
     for name, state in states.items():
+        if nulls := [member for member, value in state.items() if value is None]:
+            raise WorkflowError(f"{workflow.name}.{name}: {nulls[0]} is null, which synthesis drops; leave it out")
         for target in _targets(state):
             if target not in states:
                 raise WorkflowError(f"{workflow.name}.{name}: leads to {target!r}, which is no state beside it")

@@ -89,6 +89,7 @@ REFUSED = [
         lambda d: d["States"]["Check"].update(Next="Done"), "nothing leads to Wait", id="a state out of reach"
     ),
     pytest.param(lambda d: d.update(StartAt="Begin"), "StartAt 'Begin'", id="no start"),
+    pytest.param(lambda d: d["States"]["Check"].update(ResultPath=None), "ResultPath is null", id="a null"),
 ]
 
 

@@ -18,8 +18,6 @@ from shared.jobs.settlement import DLQ_SUFFIX
 
 KERNEL = ("sweep", "provision", "partitions", "ticks")
 """Functions of the kernel, each with a schedule of its own."""
-VERSION = "CGK_VERSION"
-"""Variable of a function that names the commit it was made of, where the deployment sets it."""
 Function = dict[str, Any]
 
 
@@ -55,11 +53,10 @@ def functions(platform: Platform) -> Finding:
 def versions(platform: Platform) -> Finding:
     """All functions run one version of the code, on one runtime and architecture, with the same libraries."""
     there = _functions(platform)
-    told = {name: _variables(function).get(VERSION) for name, function in there.items()}
     differing = [
         what
         for what, values in (
-            ("code", told.values() if any(told.values()) else [f.get("CodeSha256") for f in there.values()]),
+            ("code", [f.get("CodeSha256") for f in there.values()]),
             ("runtimes", [f.get("Runtime") for f in there.values()]),
             ("architectures", [tuple(f.get("Architectures", ["x86_64"])) for f in there.values()]),
         )
@@ -67,8 +64,7 @@ def versions(platform: Platform) -> Finding:
     ]
     if differing:
         return problem(f"functions differ in {', '.join(differing)}: a deploy ended halfway; {DEPLOY}")
-    version = next(iter(told.values()), None) if told else None
-    return fine(f"{len(there)} functions run {f'version {version}' if version else 'the same code'}")
+    return fine(f"{len(there)} functions run the same code")
 
 
 def deployment(platform: Platform) -> Finding:
