@@ -69,8 +69,8 @@ def expand(workflow: Workflow, registry: Registry, queue_url: Callable[[str], st
     """The definition for AWS; WorkflowError for what would fail or hang there. `queue_url`: of a queue's logical name.
 
     Refused: no TimeoutSeconds at the top or in a Task, a Task that calls no declared job, a payload that its job would
-    refuse, a Next that leads nowhere, a state that nothing leads to, a member that is null (synthesis drops it, which turns
-    a ResultPath that discards into one that replaces).
+    refuse, a Next that leads nowhere, a state that nothing leads to, and a null: synthesis drops it, and a ResultPath
+    that discards would replace.
     """
     if not isinstance(workflow.definition.get("TimeoutSeconds"), int):
         raise WorkflowError(f"{workflow.name}: give TimeoutSeconds at the top; an execution must not wait for ever")
