@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from shared.catalog.marks import upsert_marks
 from shared.catalog.records import LevelRecord
@@ -22,9 +22,10 @@ ON CONFLICT (shopify_location_id) DO NOTHING
 UPSERT_LEVELS = """
 -- catalog: stock levels; numbers that an answer does not tell are kept
 WITH given AS (
-    SELECT * FROM jsonb_to_recordset(%(levels)s::jsonb) AS r (
-        item text, location text, available integer, on_hand integer, committed integer, incoming integer,
-        at timestamptz)
+    SELECT * FROM unnest(
+        %(items)s::text[], %(locations)s::text[], %(available)s::integer[], %(on_hand)s::integer[],
+        %(committed)s::integer[], %(incoming)s::integer[], %(ats)s::timestamptz[])
+        AS r (item, location, available, on_hand, committed, incoming, at)
 ), old AS (
     SELECT l.inventory_item_id, l.shopify_location_id, l.available
     FROM inventory_levels l JOIN given g ON g.item = l.inventory_item_id AND g.location = l.shopify_location_id
@@ -98,7 +99,7 @@ def store_levels(session: Session, levels: Sequence[LevelRecord], *, now: dateti
             found.changed |= {level.external_id for level in gone}
     if kept:
         session.execute(ADD_LOCATIONS, {"ids": sorted({level.location_id for level in kept}), "now": now})
-        rows = session.all(UPSERT_LEVELS, {"levels": json.dumps([_row(level) for level in kept]), "now": now})
+        rows = session.all(UPSERT_LEVELS, {**_columns(kept), "now": now})
         found.changed |= {row["id"] for row in rows}
     found.differences = sum(seen[id].known and seen[id].same_instant for id in found.changed)
     found.items = {level.item_id for level in fresh}
@@ -111,13 +112,13 @@ def store_locations(session: Session, places: Sequence[tuple[str, str, bool]], *
     session.execute(UPSERT_LOCATIONS, {"ids": ids, "names": names, "actives": actives, "now": now})
 
 
-def _row(level: LevelRecord) -> dict[str, object]:
+def _columns(levels: Sequence[LevelRecord]) -> dict[str, list[Any]]:
     return {
-        "item": level.item_id,
-        "location": level.location_id,
-        "available": level.available,
-        "on_hand": level.on_hand,
-        "committed": level.committed,
-        "incoming": level.incoming,
-        "at": level.updated_at.isoformat() if level.updated_at else None,
+        "items": [level.item_id for level in levels],
+        "locations": [level.location_id for level in levels],
+        "available": [level.available for level in levels],
+        "on_hand": [level.on_hand for level in levels],
+        "committed": [level.committed for level in levels],
+        "incoming": [level.incoming for level in levels],
+        "ats": [level.updated_at for level in levels],
     }

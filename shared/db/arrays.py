@@ -23,9 +23,9 @@ class FlatListDumper(ListDumper):
         kinds = set(map(type, obj))
         if kinds == {str}:
             return _texts(obj) or super().dump(obj)
-        if kinds == {int}:
-            return _array(map(str, obj))
-        if kinds and kinds <= {datetime, NoneType}:
+        if kinds == {int} or kinds == {int, NoneType}:
+            return _array("NULL" if number is None else str(number) for number in obj)
+        if kinds == {datetime} or kinds == {datetime, NoneType}:
             return _array("NULL" if at is None else f'"{at}"' for at in obj)
         return super().dump(obj)
 

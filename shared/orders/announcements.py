@@ -269,11 +269,11 @@ def due_commissions(
     The facts changed since it last did, and the order has a commission, or has a code at all and is younger than
     ANNOUNCE_WINDOW, or has a code of a creator and is young enough for a commission in retrospect.
     """
-    changed = [f for f in facts if f.hash != f.told_hash and (f.has_commission or f.all_codes)]
+    changed = [f for f in facts if (f.has_commission or f.all_codes) and f.hash != f.told_hash]
     young = {f.legacy_id for f in changed if f.has_commission or f.placed_at >= now - ANNOUNCE_WINDOW}
-    older = [f for f in changed if f.legacy_id not in young and _of_creator(f, owners)]
+    older = {f.legacy_id for f in changed if f.legacy_id not in young and _of_creator(f, owners)}
     since = _retroactive_since(session, now) if older else now
-    return [f for f in changed if f.legacy_id in young or (f in older and f.placed_at >= since)]
+    return [f for f in changed if f.legacy_id in young or (f.legacy_id in older and f.placed_at >= since)]
 
 
 def _of_creator(facts: CommissionFacts, owners: Mapping[str, CodeOwner]) -> bool:

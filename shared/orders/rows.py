@@ -6,11 +6,12 @@ that was just written, so they travel once. Column semantics are those of shared
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+
+from pydantic_core import to_json
 
 from shared.jobs.context import Row, Session
 from shared.orders.marks import LOCAL
@@ -364,4 +365,4 @@ def write_refund_details(session: Session, refunds: Sequence[tuple[RefundRecord,
 
 
 def _document(rows: Sequence[Mapping[str, Any]]) -> str:
-    return json.dumps(rows, default=datetime.isoformat, ensure_ascii=False)
+    return to_json(rows).decode()
