@@ -1,7 +1,7 @@
 """The CDK app: one shared stack, the kernel's, and one per category that has jobs; all of it derives from the registry.
 
 cdk deploy --all -c stage=staging            (cdk.json names this module)
-python -m infra.app -c stage=staging         (templates only, into a folder that CDK_OUTDIR names)
+python -m infra.app -c stage=staging         (templates only, into cdk.out or the folder that CDK_OUTDIR names)
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from infra.stacks.workflows import WorkflowsStack, check_names
 from infra.workflows import Workflow, WorkflowError, load
 from shared.jobs.registry import Registry, load_registry
 
+OUTDIR = "CDK_OUTDIR"
 CLI_CONTEXT = "CDK_CONTEXT_JSON"
 """Environment variable in which the CDK CLI hands its context to the app."""
 
@@ -82,7 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Synthesize into cdk.out or where the CDK CLI wants it; 2 when the context is wrong."""
     try:
         context = {**project_context(), **given_context(sys.argv[1:] if arguments is None else arguments)}
-        build(load_registry(), load(), context=context, outdir=None).synth()
+        outdir = None if os.environ.get(OUTDIR) else str(ROOT / "cdk.out")
+        build(load_registry(), load(), context=context, outdir=outdir).synth()
     except (DeploymentError, WorkflowError) as error:
         print(f"cdk: {error}", file=sys.stderr)
         return 2

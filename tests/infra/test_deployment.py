@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
@@ -12,6 +13,7 @@ from infra import app as cdk_app
 from infra.deployment import STAGES_KEY, Deployment, DeploymentError
 from infra.workflows import load
 from shared.jobs.registry import load_registry
+from tests.conftest import ROOT
 from tests.infra.stand_in import registry as stand_in
 from tests.infra.synthesis import synthesize
 from tests.infra.test_roles import KEY, PUBLISHERS
@@ -171,3 +173,16 @@ def test_a_wrong_context_ends_with_2_and_a_sentence(
     assert cdk_app.main(["-c", "stage=nowhere"]) == 2
     assert cdk_app.main(["-c", "stage"]) == 2
     assert "cdk: there is no stage 'nowhere' in cgk:stages" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("named", "expected"), [("", str(ROOT / "cdk.out")), ("/elsewhere", None)])
+def test_the_app_is_written_where_it_is_looked_for(
+    monkeypatch: pytest.MonkeyPatch, named: str, expected: str | None
+) -> None:
+    made = Mock()
+    monkeypatch.setattr(cdk_app, "build", made)
+    monkeypatch.setenv(cdk_app.OUTDIR, named)
+
+    assert cdk_app.main([]) == 0
+
+    assert made.call_args.kwargs["outdir"] == expected  # None: CDK looks at the variable itself
