@@ -33,6 +33,9 @@ ZONE = ZoneInfo("UTC")
 PASSES = 10
 """A recount of everything, at most so many bare passes."""
 
+LAST_DAY = Goal(at_most=0.1)
+"""The hour's recount follows the day's events and not the table."""
+
 FILL = """
 INSERT INTO ab_tests (id, name, base_url, status, started_at)
 SELECT 't' || t, 'Test ' || t, 'https://shop.example/', 'running', %(first)s FROM generate_series(1, %(tests)s) t;
@@ -78,7 +81,7 @@ def abtests(lab: Lab) -> list[Result]:
     return [
         Result(f"{events:,} events of {TESTS} tests, all days", whole, "s", whole / bare, passes, Goal(at_most=PASSES)),
         Result("the same again, nothing to write", again, "s", again / whole, "all days"),
-        Result("the last day alone", last, "s", last / whole, f"all days; its share is {1 / DAYS:.0%}"),
+        Result("the last day alone", last, "s", last / whole, f"all days; its share is {1 / DAYS:.0%}", LAST_DAY),
     ]
 
 

@@ -20,11 +20,14 @@ LOCK_CREATORS = """
 SELECT id FROM creators WHERE id = ANY(%(ids)s) ORDER BY id FOR UPDATE
 """
 
+# The apps' columns are integers, which 21 million yen of sales fill: a figure for display then stands at its largest
+# value, and the commission, which is what counts, is booked.
 ADD_TO_TOTALS = """
 -- creator_money: what a commission adds to its creator's totals
 UPDATE creators
-SET total_orders = total_orders + %(orders)s, total_revenue_cents = total_revenue_cents + %(revenue_cents)s,
-    total_commission_cents = total_commission_cents + %(commission_cents)s
+SET total_orders = total_orders + %(orders)s,
+    total_revenue_cents = LEAST(total_revenue_cents::bigint + %(revenue_cents)s, 2147483647),
+    total_commission_cents = LEAST(total_commission_cents::bigint + %(commission_cents)s, 2147483647)
 WHERE id = %(creator_id)s
 """
 
@@ -46,11 +49,11 @@ WITH due AS (
     WHERE c.id = ANY(%(commission_ids)s) AND c.matured_at IS NULL
 ), available AS (
     SELECT d.creator_id,
-           COALESCE((SELECT sum(CASE WHEN t.type IN ('withdrawal', 'store_credit') THEN -t.amount_cents
-                                     ELSE t.amount_cents END)
-                     FROM public.creator_balance_transactions t
-                     WHERE t.creator_id = d.creator_id AND t.brand_id = %(organization_id)s
-                       AND t.type <> 'commission_pending'), 0)::integer AS cents
+           LEAST(COALESCE((SELECT sum(CASE WHEN t.type IN ('withdrawal', 'store_credit') THEN -t.amount_cents
+                                           ELSE t.amount_cents END)
+                           FROM public.creator_balance_transactions t
+                           WHERE t.creator_id = d.creator_id AND t.brand_id = %(organization_id)s
+                             AND t.type <> 'commission_pending'), 0), 2147483647)::integer AS cents
     FROM (SELECT DISTINCT creator_id FROM due) AS d
 ), held AS (
     SELECT DISTINCT ON (d.id) d.id AS commission_id, t.id, t.amount_cents, t.available_at,
@@ -88,7 +91,7 @@ SELECT (SELECT count(*) FROM changed) + (SELECT count(*) FROM added)
 COUNT_PENDING = """
 -- creator_money: what creators have pending, in the tenant and for the portal
 WITH sums AS (
-    SELECT k.id, COALESCE(sum(c.commission_cents), 0)::integer AS cents
+    SELECT k.id, LEAST(COALESCE(sum(c.commission_cents), 0), 2147483647)::integer AS cents
     FROM unnest(%(creator_ids)s::text[]) AS k (id)
     LEFT JOIN commissions c ON c.creator_id = k.id AND c.matured_at IS NULL AND c.status IN ('pending', 'approved')
     GROUP BY k.id

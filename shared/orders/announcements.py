@@ -7,7 +7,8 @@
     order.attribution  an announced order whose customer or visitor appeared for the first time
     order.commission   what a commission depends on differs from what was told last, and a creator may be concerned
 
-With announce "none" only order.commission goes out; what is young stays unstamped and may be told later.
+With announce "none" only order.commission goes out; what is young stays unstamped, and the next who announces the
+order tells it, although nothing has changed since.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -143,6 +144,13 @@ def announce_order(
     events += _fulfilled(sighting, parts, stamps, telling, now)
     events += _refunded(sighting, parts, stamps, telling, fresh, now)
     return events, stamps
+
+
+def has_news(sighting: Sighting, parts: Mapping[tuple[str, str], PartStamps], *, now: datetime) -> bool:
+    """Whether there is something to tell of an order that is stored in silence."""
+    unseen = replace(sighting, mark=replace(sighting.mark))
+    events, _ = announce_order(unseen, parts, announce="recent", now=now)
+    return bool(events)
 
 
 def _created(sighting: Sighting) -> Event:

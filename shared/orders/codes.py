@@ -89,6 +89,13 @@ class CodeUse:
     placed_at: datetime
 
 
+def codes_of(discount_codes: object) -> list[str]:
+    """The codes that orders.discount_codes holds, in its order: texts, or objects with a `code` as apps write them."""
+    given = discount_codes if isinstance(discount_codes, list) else []
+    codes = (each.get("code") if isinstance(each, Mapping) else each for each in given)
+    return [code for code in codes if isinstance(code, str)]
+
+
 def normal(code: str) -> str:
     """A code as codes are compared."""
     return code.strip().lower()

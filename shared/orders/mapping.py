@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
 from typing import Any
@@ -89,9 +89,11 @@ def map_order(node: Node, *, refund_details: bool = True) -> OrderRecord:
 def map_refund(node: Node, *, details: bool = True) -> RefundRecord:
     """The refund of a GraphQL node, with its lines if `details`. Raises Permanent like map_order."""
     try:
-        return _refund(node, details)
+        refund = _refund(node, details)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise Permanent("ORDER_UNMAPPABLE", f"refund {_name(node)}: {type(error).__name__}") from error
+    _check_range(f"refund {refund.legacy_id}", _amounts(refund))
+    return refund
 
 
 def _name(node: Node) -> str:
@@ -103,11 +105,11 @@ def _map(node: Node, refund_details: bool) -> OrderRecord:
     taxes_included = bool(node["taxesIncluded"])
     lines = [_line(line, taxes_included) for line in _nodes(node["lineItems"])]
     money, totals_mismatch = _money(node, lines, taxes_included)
-    _check_range(id, (money.values(), *(line.values() for line in lines)))
+    _check_range(f"order {id}", (money.values(), *(line.values() for line in lines)))
     fulfillments = tuple(_fulfillment(f) for f in node.get("fulfillments") or ())
     refunds = tuple(_refund(r, refund_details) for r in node.get("refunds") or ())
     for refund in refunds:
-        _check_range(id, [(refund.amount_cents, refund.shipping_cents, refund.tax_cents)])
+        _check_range(f"order {id}", _amounts(refund))
     columns = {
         "legacy_id": id,
         **_facts(node),
@@ -315,11 +317,17 @@ def _cents(bag: Node) -> int:
     return cents(bag["shopMoney"]["amount"])
 
 
-def _check_range(id: str, groups: Iterable[Iterable[Any]]) -> None:
+def _amounts(refund: RefundRecord) -> Iterator[Iterable[int]]:
+    yield refund.amount_cents, refund.shipping_cents, refund.shipping_tax_cents, refund.tax_cents
+    for line in refund.lines or ():
+        yield line.subtotal_cents, line.tax_cents
+
+
+def _check_range(name: str, groups: Iterable[Iterable[Any]]) -> None:
     for group in groups:
         for value in group:
             if type(value) is int and not 0 <= value <= MAX_CENTS:
-                raise Permanent("AMOUNT_OUT_OF_RANGE", f"order {id}")
+                raise Permanent("AMOUNT_OUT_OF_RANGE", name)
 
 
 def _digits(gid: str) -> str:

@@ -19,6 +19,9 @@ NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 """shopify_updated_at of a mark whose order was never read from Shopify: older than any answer."""
 PARTIAL = ":partial"
 """Ends the content hash of an order whose refunds are stored without their lines: a full answer then counts as new."""
+UNTOLD = ":untold"
+"""Stands behind the hash, before PARTIAL, of an order that was stored in silence while something of it was news: the
+next who announces takes an equal answer for new."""
 LOCAL = "local:"
 """Begins the mark's key of an order that an app made and Shopify does not know: LOCAL + orders.id."""
 
@@ -70,7 +73,7 @@ INSERT INTO order_sync_marks AS m
     (shopify_order_id, order_id, shopify_updated_at, content_hash, first_source, deleted_at, checked_at)
 SELECT t.id, o.id, %(never)s, '', %(source)s, %(now)s, %(now)s
 FROM unnest(%(ids)s::text[]) AS t (id)
-JOIN orders o ON t.id IN (o.shopify_id, o.shopify_order_id)
+JOIN orders o ON t.id IN (o.id, o.shopify_id, o.shopify_order_id)
 ORDER BY t.id
 ON CONFLICT (shopify_order_id) DO UPDATE
 SET deleted_at = COALESCE(m.deleted_at, excluded.deleted_at), checked_at = excluded.checked_at
@@ -89,6 +92,11 @@ class Mark:
     created_announced_at: datetime | None
     created_handled_at: datetime | None
     cancelled_announced_at: datetime | None
+
+    def keep_untold(self) -> None:
+        """Note that something of the order is news which nobody was told."""
+        whole = self.content_hash.removesuffix(PARTIAL)
+        self.content_hash = whole + UNTOLD + self.content_hash[len(whole) :]
 
 
 def lock_marks(session: Session, ids: Sequence[str], *, source: str, now: datetime) -> dict[str, Mark]:

@@ -99,7 +99,8 @@ ON CONFLICT (id) DO UPDATE SET
     line_items = excluded.line_items,
     shipping_address = excluded.shipping_address,
     billing_address = excluded.billing_address,
-    attribution_data = excluded.attribution_data || COALESCE(o.attribution_data, '{}')
+    attribution_data = excluded.attribution_data
+                       || CASE jsonb_typeof(o.attribution_data) WHEN 'object' THEN o.attribution_data ELSE '{}' END
                        || jsonb_build_object('attributes', excluded.attribution_data -> 'attributes'),
     utm_source = COALESCE(o.utm_source, excluded.utm_source),
     utm_medium = COALESCE(o.utm_medium, excluded.utm_medium),

@@ -28,9 +28,10 @@ from shared.orders.announcements import (
     commission_event,
     commission_facts,
     due_commissions,
+    has_news,
 )
 from shared.orders.codes import CodeOwner, CodeUse, code_owners, record_code_uses
-from shared.orders.marks import PARTIAL, Mark, drop_local_marks, lock_marks, write_marks
+from shared.orders.marks import PARTIAL, UNTOLD, Mark, drop_local_marks, lock_marks, write_marks
 from shared.orders.records import OrderRecord, RefundRecord
 from shared.orders.rows import (
     PartStamps,
@@ -117,7 +118,8 @@ def store_orders(
         return StoreCounts()
     with _conflicts_are_transient():
         marks = lock_marks(session, sorted(newest), source=source, now=now)
-        outcomes = {id: _first_outcome(order, marks[id], include_test) for id, order in newest.items()}
+        silent = announce == "none"
+        outcomes = {id: _first_outcome(order, marks[id], include_test, silent) for id, order in newest.items()}
         fresh = [newest[id] for id in sorted(newest) if outcomes[id] is None]
         known = known_orders(session, [order.legacy_id for order in fresh]) if fresh else {}
         sightings = [_sight(order, marks[order.legacy_id], known.get(order.legacy_id)) for order in fresh]
@@ -178,8 +180,11 @@ def _newest(orders: Sequence[OrderRecord]) -> dict[str, OrderRecord]:
     return newest
 
 
-def _first_outcome(order: OrderRecord, mark: Mark, include_test: bool) -> Outcome | None:
-    """Stale, unchanged or test_order; None for an order that has to be written. Moves the mark on unless stale."""
+def _first_outcome(order: OrderRecord, mark: Mark, include_test: bool, silent: bool) -> Outcome | None:
+    """Stale, unchanged or test_order; None for an order that has to be written. Moves the mark on unless stale.
+
+    To who announces, an order that waits to be told is never unchanged.
+    """
     if order.updated_at < mark.shopify_updated_at:
         return "stale"
     mark.shopify_updated_at = order.updated_at
@@ -188,7 +193,8 @@ def _first_outcome(order: OrderRecord, mark: Mark, include_test: bool) -> Outcom
         mark.content_hash = ""  # should test orders be wanted one day, the next answer is news
         return "test_order"
     same = (order.content_hash, order.content_hash + PARTIAL) if order.lacks_details else (order.content_hash,)
-    if mark.content_hash in same:
+    held = mark.content_hash.replace(UNTOLD, "") if silent else mark.content_hash
+    if held in same:
         return "unchanged"
     mark.content_hash = order.content_hash + (PARTIAL if order.lacks_details else "")
     return None
@@ -213,6 +219,8 @@ def _write(
     events: list[Emission] = []
     stamps: dict[tuple[str, str], PartStamps] = {}
     for sighting in sightings:
+        if announce == "none" and has_news(sighting, parts, now=now):
+            sighting.mark.keep_untold()
         new_events, new_stamps = announce_order(sighting, parts, announce=announce, now=now)
         events += new_events
         stamps |= new_stamps

@@ -12,6 +12,7 @@ costs one chunk of reading and nothing else. Shopify owns the orders; nothing is
     windows   which orders: search text, halving, hashes, delays     chain     time of a message chain
     runs      rows of runs and slices, messages between steps        loading   chunks, lists, pages
     start     opening and cutting                                    bulk      export, poll, load, details
+    ending    the end of a run, and whom its orders name
 """
 
 from __future__ import annotations

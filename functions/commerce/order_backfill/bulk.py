@@ -15,6 +15,7 @@ from typing import Any, cast
 
 from functions.commerce.order_backfill import runs
 from functions.commerce.order_backfill.chain import Chain
+from functions.commerce.order_backfill.ending import Run
 from functions.commerce.order_backfill.loading import (
     Chunk,
     Moved,
@@ -25,7 +26,7 @@ from functions.commerce.order_backfill.loading import (
     write_chunk,
 )
 from functions.commerce.order_backfill.results import SyncOrderBatchResult, answer
-from functions.commerce.order_backfill.runs import Run, Slice
+from functions.commerce.order_backfill.runs import Slice
 from functions.commerce.order_backfill.windows import poll_delay_s
 from shared.events.orders import OrderSyncBatch
 from shared.integrations.shopify import BulkOperation, BulkUrlGone, Shopify
@@ -138,10 +139,10 @@ def poll(ctx: JobContext, payload: OrderSyncBatch, part: Slice, shopify: Shopify
     match operation.status:
         case "CREATED" | "RUNNING" | "CANCELING":
             return _wait_on(ctx, payload, part, shopify)
-        case "COMPLETED" if operation.url is None:
-            return _end(ctx, payload, part, status="completed")
-        case "COMPLETED":
+        case "COMPLETED" if operation.url is not None:
             return _begin_load(ctx, payload, part)
+        case "COMPLETED" if operation.object_count == 0:
+            return _end(ctx, payload, part, status="completed")
         case "FAILED" if operation.error_code == "TIMEOUT" and slice_window(payload, part).divisible:
             return _split(ctx, payload, part)
         case _:

@@ -15,15 +15,16 @@ import psycopg
 
 from functions.commerce.order_backfill import runs
 from functions.commerce.order_backfill.chain import Chain
+from functions.commerce.order_backfill.ending import Run
 from functions.commerce.order_backfill.results import SyncOrderBatchResult, answer
-from functions.commerce.order_backfill.runs import Counts, Run, Slice
+from functions.commerce.order_backfill.runs import Counts, Slice
 from functions.commerce.order_backfill.windows import Window
 from shared.events.orders import OrderSyncBatch
 from shared.integrations.shopify import Shopify
 from shared.jobs import JobContext, Permanent, Session
 from shared.orders.mapping import OrderRecord, map_order
 from shared.orders.marks import mark_gone
-from shared.orders.store import store_orders
+from shared.orders.store import StoreCounts, store_orders
 
 T = TypeVar("T")
 
@@ -100,6 +101,7 @@ def write_chunk(
         include_test=part.include_test,
     )
     mark_gone(session, sorted(chunk.missing), source=SOURCE, now=ctx.now())
+    note_mismatches(ctx, stored)
     counts = Counts(
         checked=chunk.orders,
         created=stored.created,
@@ -109,6 +111,12 @@ def write_chunk(
         failed=chunk.failed,
     )
     return runs.advance(ctx, session, part, counts, status=status, cursor=cursor, refunded=refunded)
+
+
+def note_mismatches(ctx: JobContext, stored: StoreCounts) -> None:
+    """Say how many orders of a chunk have lines that disagree with their subtotal."""
+    if stored.totals_mismatch:
+        ctx.log.warning("%s orders: the lines disagree with the subtotal, which wins", stored.totals_mismatch)
 
 
 def commit(ctx: JobContext, part: Storing, chunk: Chunk, write: Callable[[Chunk], T]) -> T:

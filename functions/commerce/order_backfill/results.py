@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Literal
 from uuid import UUID
 
-from functions.commerce.order_backfill.runs import Run, Slice
+from functions.commerce.order_backfill.ending import Run
+from functions.commerce.order_backfill.runs import Slice
 from shared.events import Payload
 
 Outcome = Literal["joined", "sliced", "exported", "waiting", "continued", "completed", "failed", "skipped"]

@@ -14,12 +14,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
 
-from shared.events.alerts import AlertSystemError
-from shared.events.customers import IDS_MAX, CustomerSyncBatch
-from shared.events.orders import OrderBackfillCompleted, OrderSyncBatch
+from functions.commerce.order_backfill.ending import Run, end_run
+from shared.events.orders import OrderSyncBatch
 from shared.jobs import JobContext, Session
 from shared.tenant_settings import config
 
@@ -78,29 +77,6 @@ class Counts:
     stale: int = 0
     missing: int = 0
     failed: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """A row of order_sync_runs as its last slice left it."""
-
-    id: UUID
-    status: str
-    window_from: datetime | None
-    window_to: datetime | None
-    expected: int | None
-    checked: int
-    stored: int
-    created: int
-    stale: int
-    missing: int
-    failed: int
-    started_at: datetime
-
-    @property
-    def unchanged(self) -> int:
-        """Orders that were held as Shopify has them already (test orders, which are not stored, among them)."""
-        return self.checked - self.stored - self.stale - self.missing - self.failed
 
 
 FIND_SLICE = """
@@ -233,32 +209,6 @@ ORDER BY slice_no
 OFFSET %(under_way)s LIMIT %(free)s
 """
 
-END_RUN = """
--- order backfill: the last slice has ended
-UPDATE order_sync_runs
-SET status = %(status)s, error_code = %(code)s, completed_at = %(now)s, progress_at = %(now)s
-WHERE id = %(run_id)s
-RETURNING id, status, window_from, window_to, expected, checked, stored, created, stale, missing, failed, started_at
-"""
-
-SHOP_SYNCED = """
--- order backfill: the shop was read
-UPDATE shopify_connections SET last_sync_at = %(now)s WHERE status = 'active'
-"""
-
-MISSING_CUSTOMERS = """
--- order backfill: customers named by orders of this run whom we do not hold
-SELECT DISTINCT o.customer_id
-FROM order_sync_marks m
-JOIN orders o ON o.id = m.order_id
-WHERE m.checked_at >= %(since)s
-  AND o.customer_id ~ '^[0-9]+$'
-  AND NOT EXISTS (SELECT FROM customers c WHERE c.id = o.customer_id)
-  AND NOT EXISTS (SELECT FROM customers c WHERE c.shopify_customer_id = o.customer_id)
-  AND NOT EXISTS (SELECT FROM customers c WHERE c.shopify_id = o.customer_id)
-ORDER BY o.customer_id
-"""
-
 
 def step_key(payload: OrderSyncBatch) -> str:
     """What tells one message of a run from another; a repeated one finds its claim."""
@@ -357,7 +307,7 @@ def go_on(
     """
     standing = session.one(STANDING, {"run_id": run_id}) or {}
     if not standing["open"]:
-        return _end_run(ctx, session, run_id, standing)
+        return end_run(ctx, session, run_id, standing)
     open_before = standing["open"] + 1 - replaced_by
     under_way = min(BULK_PARALLEL, open_before) - 1
     turn = {"run_id": run_id, "under_way": under_way, "free": BULK_PARALLEL - under_way}
@@ -404,47 +354,3 @@ def send(
         restarts=restarts,
     )
     session.again(message, delay_s=delay_s, key=step_key(message))
-
-
-def _end_run(ctx: JobContext, session: Session, run_id: UUID, standing: dict[str, Any]) -> Run:
-    good = standing["completed"] > 0 or standing["slices"] == 0
-    now = ctx.now()
-    row = session.one(
-        END_RUN,
-        {"run_id": run_id, "status": "completed" if good else "failed", "code": standing["code"], "now": now},
-    )
-    assert row is not None, "the run's row is locked by this transaction"
-    run = Run(**row)
-    if good:
-        session.execute(SHOP_SYNCED, {"now": now})
-    customers = [r["customer_id"] for r in session.all(MISSING_CUSTOMERS, {"since": run.started_at})]
-    session.emit_many(
-        [
-            (CustomerSyncBatch(shopify_customer_ids=customers[first : first + IDS_MAX], source="batch"), None)
-            for first in range(0, len(customers), IDS_MAX)
-        ]
-    )
-    session.emit(
-        OrderBackfillCompleted(
-            run_id=run.id,
-            stored=run.stored,
-            created=run.created,
-            failed=run.failed,
-            window_from=run.window_from,
-            window_to=run.window_to,
-        )
-    )
-    if run.failed or standing["failed"]:
-        session.emit(_left_out(run, standing["failed"]))
-    return run
-
-
-def _left_out(run: Run, slices: int) -> AlertSystemError:
-    return AlertSystemError(
-        severity="warning",
-        source="orders",
-        title="An order backfill left orders out",
-        message=f"{run.failed} orders could not be stored and {slices} slices failed; the log names the orders.",
-        dedupe_key=f"orders-backfill-failed:{run.id}",
-        context={"runId": str(run.id), "failed": run.failed, "failedSlices": slices, "stored": run.stored},
-    )

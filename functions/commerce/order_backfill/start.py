@@ -13,8 +13,8 @@ from typing import Any
 from uuid import UUID
 
 from functions.commerce.order_backfill import runs, windows
+from functions.commerce.order_backfill.ending import Run
 from functions.commerce.order_backfill.results import SyncOrderBatchResult, totals
-from functions.commerce.order_backfill.runs import Run
 from functions.commerce.order_backfill.windows import Window
 from shared.events.alerts import AlertApiFailure
 from shared.events.orders import LIST_MAX, OrderSyncBatch

@@ -48,8 +48,8 @@ class OrderAttributionResult(Payload):
 
 LOCK_ORDER = """
 -- order attribution: what is known of an order's origin
-SELECT id, customer_id, utm_source, utm_medium, utm_campaign, COALESCE(attribution_data, '{}') AS data,
-       COALESCE(order_placed_at, created_at) AS placed_at
+SELECT id, customer_id, utm_source, utm_medium, utm_campaign, COALESCE(order_placed_at, created_at) AS placed_at,
+       CASE jsonb_typeof(attribution_data) WHEN 'object' THEN attribution_data ELSE '{}' END AS data
 FROM orders WHERE id = %(order_id)s
 FOR UPDATE
 """
@@ -78,7 +78,7 @@ SET customer_id = COALESCE(customer_id, %(customer_id)s),
     utm_source = COALESCE(NULLIF(utm_source, ''), %(utm_source)s),
     utm_medium = COALESCE(NULLIF(utm_medium, ''), %(utm_medium)s),
     utm_campaign = COALESCE(NULLIF(utm_campaign, ''), %(utm_campaign)s),
-    attribution_data = COALESCE(attribution_data, '{}') || %(data)s
+    attribution_data = CASE jsonb_typeof(attribution_data) WHEN 'object' THEN attribution_data ELSE '{}' END || %(data)s
 WHERE id = %(order_id)s
 """
 

@@ -26,6 +26,7 @@ from shared.jobs import JobContext, Session, job
 from shared.jobs.context import Row
 from shared.jobs.queues import ORDER_PROCESSING
 from shared.orders.announcements import ANNOUNCE_WINDOW
+from shared.orders.codes import codes_of
 
 SYSTEM = "system"
 """commissions.rejected_by of what this job has rejected, and may take back."""
@@ -68,7 +69,7 @@ ORDER = """
 -- order commission: what decides whether an order earns a commission
 SELECT o.id, o.order_number, COALESCE(o.order_placed_at, o.created_at) AS placed_at, o.currency,
        lower(o.customer_email) AS email, o.source_name, COALESCE(o.tags, '{}') AS tags,
-       COALESCE(o.discount_codes, '[]') AS codes, o.financial_status::text AS financial_status,
+       o.discount_codes AS codes, o.financial_status::text AS financial_status,
        o.attribution_data ->> 'creatorCode' AS creator_code, o.attribution_data ->> 'creatorCodeAt' AS creator_code_at
 FROM orders o WHERE o.id = %(order_id)s
 """
@@ -121,9 +122,7 @@ def _first(ctx: JobContext, session: Session, order_id: str) -> OrderCommissionR
     order = session.one(ORDER, {"order_id": order_id})
     assert order is not None  # orders are never deleted
     settings, rules = money.commission_config(session), money.commission_rules(session)
-    listed = order["codes"] if isinstance(order["codes"], list) else []  # apps have written other things there
-    codes = [code for code in listed if isinstance(code, str)]
-    match = money.match_creator(session, ctx.tenant, codes=codes, link=_link(order))
+    match = money.match_creator(session, ctx.tenant, codes=codes_of(order["codes"]), link=_link(order))
     if match is None:
         return OrderCommissionResult(order_id=order_id, outcome="no_creator")
     ended = _refusal(order, match, rules, settings, ctx.now())

@@ -16,6 +16,7 @@ from shared.ids import as_legacy_id, find_order
 from shared.jobs import JobContext, Permanent, Session, job, payload_hash
 from shared.jobs.context import Row
 from shared.jobs.queues import ORDER_PROCESSING
+from shared.orders.codes import codes_of
 from shared.orders.marks import LOCAL, NEVER
 from shared.orders.records import OrderRecord
 from shared.orders.store import store_orders
@@ -59,7 +60,8 @@ NEW_ORDER = """
 -- orders: what the follow-up of a new order needs to know
 SELECT o.id, o.customer_id, o.total_cents, o.currency, COALESCE(o.order_placed_at, o.created_at) AS placed_at,
        o.cancelled_at IS NOT NULL OR o.status = 'cancelled' OR o.financial_status = 'voided' AS is_dead,
-       o.discount_codes AS codes, COALESCE(o.attribution_data, '{}') AS attribution,
+       o.discount_codes AS codes,
+       CASE jsonb_typeof(o.attribution_data) WHEN 'object' THEN o.attribution_data ELSE '{}' END AS attribution,
        COALESCE((SELECT sum(l.quantity) FROM order_line_items l
                  WHERE l.order_shopify_id = COALESCE(o.shopify_id, o.shopify_order_id)),
                 jsonb_array_length(CASE jsonb_typeof(o.line_items) WHEN 'array' THEN o.line_items ELSE '[]' END)
@@ -163,7 +165,7 @@ def _follow_up(ctx: JobContext, session: Session, order_id: str) -> OrderCreated
         events = _marketing_events(order)
         session.emit_many([(event, None) for event in events])
         return OrderCreatedResult(order_id=order_id, outcome="cancelled", emitted=len(events))
-    codes = _codes(order)
+    codes = codes_of(order["codes"])
     facts = {"order_id": order_id, "placed_at": order["placed_at"]}
     token = order["attribution"].get("checkoutToken")
     recovered = bool(token and session.execute(RECOVER_CHECKOUT, {**facts, "token": token}))
@@ -183,14 +185,9 @@ def _marketing_events(order: Row) -> list[Event]:
             order_id=order["id"], customer_id=order["customer_id"], session_id=attribution.get("sessionId")
         )
     ]
-    if _codes(order) or attribution.get("creatorCode"):
+    if codes_of(order["codes"]) or attribution.get("creatorCode"):
         events.append(OrderCommission(order_id=order["id"]))
     return events
-
-
-def _codes(order: Row) -> list[str]:
-    """The discount codes; apps may have written other things into that column."""
-    return [code for code in order["codes"] or () if isinstance(code, str)]
 
 
 def _new_order_events(order: Row, *, tells_klaviyo: bool) -> list[Event]:
@@ -209,7 +206,7 @@ def _new_order_events(order: Row, *, tells_klaviyo: bool) -> list[Event]:
                 "totalCents": order["total_cents"],
                 "currency": order["currency"],
                 "itemCount": order["item_count"],
-                "discountCodes": _codes(order),
+                "discountCodes": codes_of(order["codes"]),
                 "firstOrder": order["is_first"],
             },
         )

@@ -66,10 +66,10 @@ RETURNING f.tracking_company, f.delivered_at, f.created_at
 """
 
 SHIPS_ABROAD = """
--- orders: whether an order goes to another country than the shop's
-SELECT upper(o.shipping_address ->> 'countryCode') IS DISTINCT FROM (
+-- orders: whether an order goes to another country than the shop's, or nobody knows
+SELECT COALESCE(upper(o.shipping_address ->> 'countryCode') <> (
     SELECT upper(c.default_country) FROM shopify_connections c
-    WHERE c.status = 'active' ORDER BY c.installed_at DESC NULLS LAST LIMIT 1)
+    WHERE c.status = 'active' ORDER BY c.installed_at DESC NULLS LAST LIMIT 1), true)
 FROM orders o WHERE o.id = %(order_id)s
 """
 

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 from uuid import UUID
 
 from functions.commerce.order_backfill import runs
-from functions.commerce.order_backfill.loading import Chunk, chunk_of, commit
+from functions.commerce.order_backfill.loading import Chunk, chunk_of, commit, note_mismatches
 from functions.commerce.order_backfill.windows import Window
 from shared.events.orders import OrderSyncBatch
 from shared.integrations.shopify import IdsPage, Shopify
@@ -235,6 +235,7 @@ def _store(ctx: JobContext, chunk: Chunk, storing: Storing, run_id: UUID) -> tup
             include_test=storing.include_test,
         )
         mark_gone(session, sorted(chunk.missing), source=SOURCE, now=ctx.now())
+        note_mismatches(ctx, stored)
         added = {
             "stored": stored.created + stored.updated,
             "created": stored.created,

@@ -23,7 +23,7 @@ from shared.jobs import JobContext, Permanent, Retry, Session, Transient, job, p
 from shared.jobs.context import Row
 from shared.jobs.queues import ORDER_PROCESSING
 from shared.orders.mapping import map_order
-from shared.orders.marks import mark_gone
+from shared.orders.marks import UNTOLD, mark_gone
 from shared.orders.records import OrderRecord
 from shared.orders.store import store_orders
 from shared.tenant_settings import config
@@ -47,8 +47,9 @@ class SyncOrderResult(Payload):
 
 
 SEEN_MARK = """
--- orders: how new the stored state of an order is
-SELECT shopify_updated_at FROM order_sync_marks WHERE shopify_order_id = %(legacy_id)s
+-- orders: how new the stored state of an order is; one that was stored in silence is read again and told
+SELECT shopify_updated_at FROM order_sync_marks
+WHERE shopify_order_id = %(legacy_id)s AND position(%(untold)s IN content_hash) = 0
 """
 
 
@@ -78,7 +79,7 @@ def sync_order(ctx: JobContext, payload: OrderSync) -> SyncOrderResult:
     """
     with ctx.tenant_session(read_only=True) as session:
         legacy_id, row = _resolve(session, payload)
-        seen: datetime | None = session.value(SEEN_MARK, {"legacy_id": legacy_id})
+        seen: datetime | None = session.value(SEEN_MARK, {"legacy_id": legacy_id, "untold": UNTOLD})
         settings = config(session, "orders.sync", ORDER_SETTINGS)
     order_id = row["id"] if row else legacy_id
     if payload.updated_at is not None and seen is not None and payload.updated_at <= seen:
@@ -117,7 +118,7 @@ def _resolve(session: Session, payload: OrderSync) -> tuple[str, Row | None]:
         legacy_id = as_legacy_id(payload.shopify_order_id)
         row = row or find_order(session, named)
     else:
-        legacy_id = row["legacy_id"] if row else as_legacy_id(named)
+        legacy_id = (row and row["legacy_id"]) or as_legacy_id(named)
     if legacy_id is None and row is not None and payload.shopify_order_id is None:
         raise Permanent("ORDER_NOT_FOUND", "this order was made by an app and never reached Shopify")
     if legacy_id is None:

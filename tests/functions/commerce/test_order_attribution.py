@@ -189,6 +189,18 @@ def test_link_carries_the_instant_of_the_visit(
     }
 
 
+@pytest.mark.usefixtures("e1")
+@pytest.mark.parametrize("written", ["null", "[]"])
+def test_marketing_data_that_is_no_object_is_begun_anew(
+    deliver: Deliver, rows: Rows, clock: ManualClock, written: str
+) -> None:
+    rows.execute("UPDATE orders SET attribution_data = %s", (written,))
+
+    attribution(deliver, clock, session_id="s1")
+
+    assert order(rows)["attribution_data"] == {"sessionId": "s1"}
+
+
 @pytest.mark.parametrize(
     ("landing_page", "code"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -26,6 +27,7 @@ from tests.builders.backfills import (
     spread,
     window,
 )
+from tests.builders.orders import order_e1
 
 
 @pytest.fixture
@@ -367,6 +369,44 @@ def test_customers_that_are_not_held_are_asked_for_at_the_end(
 
     asked = [detail for step in steps for name, detail in step.emitted if name == "customer.syncBatch"]
     assert asked == [{"shopifyCustomerIds": ["601", "602"], "source": "batch"}]
+
+
+def test_customers_of_a_long_window_are_looked_for_page_by_page(
+    shop: Shop, deliver: Deliver, drain: Drain, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("functions.commerce.order_backfill.ending.CUSTOMERS_PAGE", 2)
+    rows.execute("INSERT INTO customers (id) VALUES ('600')")
+    for id, customer in enumerate((600, 603, 602, 601, 602, 603, 600), start=1):
+        shop.order(id=id, created_at=NOW - DAY - timedelta(minutes=id // 3), customer_id=customer)
+
+    deliver(window(NOW - 2 * DAY))
+    steps = mine(drain())
+
+    asked = [detail for step in steps for name, detail in step.emitted if name == "customer.syncBatch"]
+    assert asked == [{"shopifyCustomerIds": ["601", "602", "603"], "source": "batch"}]
+
+
+def test_customers_of_a_list_are_asked_for_too(shop: Shop, deliver: Deliver, drain: Drain, rows: Rows) -> None:
+    shop.order(id=1, created_at=NOW - 300 * DAY, customer_id=601)
+    shop.order(id=2, created_at=NOW - DAY, customer_id=602)
+
+    deliver(OrderSyncBatch(shopify_order_ids=["1"]))
+    steps = mine(drain())
+
+    asked = [detail for step in steps for name, detail in step.emitted if name == "customer.syncBatch"]
+    assert asked == [{"shopifyCustomerIds": ["601"], "source": "batch"}]
+
+
+def test_orders_whose_lines_disagree_with_their_subtotal_are_counted(
+    shop: Shop, deliver: Deliver, drain: Drain, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop.put_order(order_e1(subtotal="90.00"))
+
+    deliver(OrderSyncBatch(shopify_order_ids=["1001"]))
+    with caplog.at_level(logging.WARNING):
+        drain()
+
+    assert "1 orders: the lines disagree with the subtotal, which wins" in caplog.text
 
 
 def test_cancelled_run_stops_with_its_next_message(

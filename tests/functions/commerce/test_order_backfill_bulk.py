@@ -214,6 +214,22 @@ def test_export_that_fails(
     assert all(step.state == "succeeded" for step in steps)
 
 
+def test_export_of_orders_without_a_file_is_made_anew(
+    shopify: ShopifyFake, deliver: Deliver, drain: Drain, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = spread(shopify, 1_200, NOW - 30 * DAY, 30 * DAY)
+    deliver(window(NOW - 30 * DAY))
+    assert deliver.again(QUEUE).result["outcome"] == "exported"
+    with monkeypatch.context() as patch:
+        patch.setattr(shop.bulk, "_url_of", lambda number: None)
+        assert deliver.again(QUEUE).result["outcome"] == "waiting"
+
+    total = ended(drain())
+
+    assert (total["created"], len(shop.bulk.runs())) == (1_200, 2)
+    assert rows("SELECT restarts FROM order_sync_slices") == [{"restarts": 1}]
+
+
 def test_export_is_looked_at_less_and_less_often_and_cancelled_after_6_hours(
     shopify: ShopifyFake, deliver: Deliver, drain: Drain, rows: Rows
 ) -> None:

@@ -326,6 +326,93 @@ def test_hold_date_of_an_administrator_wins(booked: Delivered, synced: Synced, d
     assert mirror(rows)["available_at"] == datetime(2027, 2, 1, tzinfo=UTC)
 
 
+# -- the rate ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("code_percent", "own_percent", "percent", "source", "cents"),
+    [
+        (None, 10, "12.00", "tier", 1404),  # 11700 * 12 %
+        (None, 20, "20.00", "creator", 2340),
+        (25, 20, "25.00", "code", 2925),
+        (0, 20, "0.00", "code", 0),
+    ],
+)
+@pytest.mark.usefixtures("jane")
+def test_rate_is_that_of_the_code_else_the_creator_else_the_tier(
+    synced: Synced,
+    deliver: Deliver,
+    rows: Rows,
+    code_percent: int | None,
+    own_percent: int,
+    percent: str,
+    source: str,
+    cents: int,
+) -> None:
+    tiers = [
+        {"tier": str(n), "min_lifetime_cents": least, "rate_percent": rate}
+        for n, (least, rate) in enumerate([(0, 10), (100000, 12), (500000, 15)])
+    ]
+    rows.execute("INSERT INTO commission_config (tier_rates) VALUES (%s)", (Jsonb(tiers),))
+    rows.execute(
+        "INSERT INTO commissions (order_id, order_date, creator_id, net_sales_cents, commission_percent,"
+        " commission_cents, status) VALUES ('before', '2026-11-01Z', %s, 100000, 10, 10000, 'paid')",
+        (JANE,),
+    )
+    rows.execute("UPDATE promo_code_metadata SET commission_percent = %s", (code_percent,))
+    rows.execute("UPDATE creators SET commission_rate_pct = %s", (own_percent,))
+    synced(order_e1(**JANES))
+
+    commission(deliver)
+
+    row = one(rows, "SELECT * FROM commissions WHERE order_id = '1001'")
+    assert (str(row["commission_percent"]), row["rate_source"], row["commission_cents"]) == (percent, source, cents)
+
+
+@pytest.mark.usefixtures("jane")
+def test_fixed_amount_per_order_shrinks_with_what_comes_back(synced: Synced, deliver: Deliver, rows: Rows) -> None:
+    rows.execute("""UPDATE creators SET commission_type = 'fixed', metadata = '{"commissionFixedCents": 500}'""")
+    synced(order_e1(**JANES))
+    booked = commission(deliver)
+    synced(one_piece_back())
+
+    lowered = commission(deliver)
+
+    assert (booked.result["commissionCents"], lowered.result["commissionCents"]) == (500, 308)  # 500 * 7200 / 11700
+    row = one(rows, "SELECT commission_percent, original_commission_cents, refunded_base_cents FROM commissions")
+    assert (str(row["commission_percent"]), row["original_commission_cents"], row["refunded_base_cents"]) == (
+        "0.00",
+        500,
+        4500,
+    )
+
+
+def test_rate_stays_as_it_was_booked(booked: Delivered, synced: Synced, deliver: Deliver, rows: Rows) -> None:
+    rows.execute("UPDATE creators SET commission_rate_pct = 30")
+    synced(one_piece_back())
+
+    assert commission(deliver).result["commissionCents"] == 720
+
+
+@pytest.mark.usefixtures("jane")
+def test_totals_that_outgrow_their_columns_stop_no_commission(synced: Synced, deliver: Deliver, rows: Rows) -> None:
+    # Hundredths of a yen: 140,000 dollars of sales fill an integer.
+    rows.execute("UPDATE creators SET total_revenue_cents = 2147483000, total_commission_cents = 100")
+    rows.execute(
+        "INSERT INTO commissions (order_id, order_date, creator_id, net_sales_cents, commission_percent,"
+        " commission_cents) VALUES ('before', '2026-11-01Z', %s, 2147483000, 100, 2147483000)",
+        (JANE,),
+    )
+    synced(order_e1(**JANES))
+
+    assert commission(deliver).result["outcome"] == "created"
+    assert one(rows, "SELECT total_revenue_cents, total_commission_cents, pending_balance_cents FROM creators") == {
+        "total_revenue_cents": 2147483647,
+        "total_commission_cents": 1270,
+        "pending_balance_cents": 2147483647,
+    }
+
+
 # -- whose order -------------------------------------------------------------------------------------------------------
 
 
@@ -336,6 +423,15 @@ def test_codes_are_tried_in_the_order_s_own_order(synced: Synced, deliver: Deliv
     commission(deliver)
 
     assert rows("SELECT creator_id, promo_code FROM commissions") == [{"creator_id": JANE, "promo_code": " jane15 "}]
+
+
+def test_codes_are_read_as_an_app_has_written_them(synced: Synced, deliver: Deliver, jane: str, rows: Rows) -> None:
+    synced(order_e1())
+    codes = [{"code": "SUMMER", "amount": "5.00"}, {"code": None}, 7, {"code": "JANE15"}]
+    rows.execute("UPDATE orders SET discount_codes = %s", (Jsonb(codes),))
+
+    assert commission(deliver).result["outcome"] == "created"
+    assert one(rows, "SELECT promo_code FROM commissions") == {"promo_code": "JANE15"}
 
 
 def test_code_that_comes_later_does_not_change_the_creator(

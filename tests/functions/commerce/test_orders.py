@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -149,13 +150,14 @@ def test_130_lines_take_two_calls_and_stay_130(
 
     deliver(OrderSync(shopify_order_id="1001"))
     calls = [request.variables for request in shopify.requests_of(SHOP)]
+    first = rows("SELECT count(*) AS n FROM order_line_items")
     shop.put_order(order_e1(lines=lines, subtotal="1300.00", total="1300.00", updatedAt=LATER, tags=["x"]))
     done = sync(deliver, clock)
 
     assert len(calls) == 2
     assert (calls[0]["lines"], calls[1]["first"]) == (50, 250)
     assert done.result["outcome"] == "updated"
-    assert rows("SELECT count(*) AS n FROM order_line_items") == [{"n": 130}]
+    assert first == rows("SELECT count(*) AS n FROM order_line_items") == [{"n": 130}]
 
 
 def test_order_first_seen_late_is_history_but_its_cancellation_is_news(
@@ -209,6 +211,18 @@ def test_app_s_id_is_resolved_to_shopify_s(deliver: Deliver, shop: Shop, rows: R
     done = deliver(OrderSync(order_id="app-7", source="app"))
 
     assert (done.result["orderId"], done.result["outcome"]) == ("app-7", "updated")
+
+
+def test_order_that_has_shopify_s_id_as_its_own_only_is_fetched(deliver: Deliver, shop: Shop, rows: Rows) -> None:
+    rows.execute("INSERT INTO orders (id, order_number) VALUES ('1001', '#1')")
+    shop.put_order(order_e1())
+
+    done = deliver(OrderSync(order_id="1001", source="job"))
+
+    assert (done.result["orderId"], done.result["outcome"]) == ("1001", "updated")
+    assert rows("SELECT shopify_id, shopify_order_id FROM orders") == [
+        {"shopify_id": "1001", "shopify_order_id": "1001"}
+    ]
 
 
 def test_test_order_is_stored_only_where_the_tenant_wants_it(
@@ -334,6 +348,40 @@ def test_app_s_event_before_any_sync_fetches_the_order_and_is_its_announcement(
     assert "order.created" not in names(sync(deliver, clock))
 
 
+def test_shipment_of_an_order_that_its_announcement_fetched_is_told_by_the_sync(
+    deliver: Deliver, shop: Shop, clock: ManualClock
+) -> None:
+    shop.put_order(order_e1(fulfillments=[a_fulfillment(7)], displayFulfillmentStatus="FULFILLED", updatedAt=LATER))
+    deliver(created())
+
+    webhook = {"shopifyOrderId": "1001", "updatedAt": LATER}
+    done = deliver.job("commerce-sync-order", webhook)
+    clock.advance(s=61)
+    again = deliver.job("commerce-sync-order", webhook)
+
+    assert names(done) == ["order.fulfilled", "customer.sync"]
+    assert (again.result["outcome"], again.emitted) == ("stale", [])
+
+
+@pytest.mark.parametrize("written", ["null", "[]"])
+def test_new_order_with_marketing_data_that_is_no_object_is_followed_up(
+    deliver: Deliver, shop: Shop, rows: Rows, written: str
+) -> None:
+    rows.execute("INSERT INTO orders (id, order_number, attribution_data) VALUES ('1001', '#1', %s)", (written,))
+
+    assert deliver(created()).result["outcome"] == "handled"
+
+
+def test_codes_of_a_new_order_are_read_as_an_app_has_written_them(deliver: Deliver, shop: Shop, rows: Rows) -> None:
+    codes = '[{"code": "JANE15", "amount": "5.00"}, {}, "EXTRA"]'
+    rows.execute("INSERT INTO orders (id, order_number, discount_codes) VALUES ('1001', '#1', %s)", (codes,))
+
+    done = deliver(created())
+
+    assert payload_of(done, "order.commission") == {"orderId": "1001"}
+    assert payload_of(done, "workflow.triggered")["context"]["discountCodes"] == ["JANE15", "EXTRA"]
+
+
 def test_two_publishers_announce_one_order_and_it_is_handled_once(deliver: Deliver, shop: Shop) -> None:
     shop.put_order(order_e1())
 
@@ -353,8 +401,9 @@ def test_negative_total_is_ignored(deliver: Deliver, shopify: ShopifyFake) -> No
     assert shopify.requests_of() == []
 
 
-def test_cart_that_became_the_order_is_recovered(deliver: Deliver, shop: Shop, rows: Rows) -> None:
-    for token, status in (("token-1001", "processing"), ("other", "abandoned")):
+@pytest.mark.parametrize("before", ["abandoned", "processing", "expired"])
+def test_cart_that_became_the_order_is_recovered(deliver: Deliver, shop: Shop, rows: Rows, before: str) -> None:
+    for token, status in (("token-1001", before), ("other", "abandoned")):
         rows.execute(
             "INSERT INTO abandoned_checkouts"
             " (shopify_checkout_id, shopify_checkout_token, cart_total_cents, status, abandoned_at)"
@@ -366,8 +415,11 @@ def test_cart_that_became_the_order_is_recovered(deliver: Deliver, shop: Shop, r
     done = deliver(created())
 
     assert done.result["recoveredCheckout"] is True
-    carts = rows("SELECT status, recovered_order_id AS id FROM abandoned_checkouts ORDER BY shopify_checkout_token")
-    assert [(cart["status"], cart["id"]) for cart in carts] == [("abandoned", None), ("recovered", "1001")]
+    carts = rows(
+        "SELECT status, recovered_order_id, recovered_at FROM abandoned_checkouts ORDER BY shopify_checkout_token"
+    )
+    placed_at = datetime(2026, 11, 20, 10, tzinfo=UTC)
+    assert [tuple(cart.values()) for cart in carts] == [("abandoned", None, None), ("recovered", "1001", placed_at)]
 
 
 def test_review_code_is_redeemed_once(deliver: Deliver, shop: Shop, rows: Rows) -> None:
@@ -379,8 +431,9 @@ def test_review_code_is_redeemed_once(deliver: Deliver, shop: Shop, rows: Rows) 
 
     deliver(created())
 
-    codes = rows("SELECT status, redeemed_order_id AS id FROM review_incentive_codes ORDER BY code")
-    assert [(code["status"], code["id"]) for code in codes] == [("redeemed", "1001"), ("active", None)]
+    codes = rows("SELECT status, redeemed_order_id, redeemed_at FROM review_incentive_codes ORDER BY code")
+    placed_at = datetime(2026, 11, 20, 10, tzinfo=UTC)
+    assert [tuple(code.values()) for code in codes] == [("redeemed", "1001", placed_at), ("active", None, None)]
 
 
 def test_order_without_codes_asks_for_no_commission(deliver: Deliver, shop: Shop) -> None:
@@ -576,6 +629,16 @@ def test_delivery_is_estimated_by_country(deliver: Deliver, rows: Rows, country:
 
     (shipment,) = rows("SELECT estimated_delivery_at AS at FROM fulfillments WHERE id = 'f7'")
     assert shipment["at"].date().isoformat() == estimate
+
+
+@pytest.mark.usefixtures("shipped")
+def test_delivery_to_an_unknown_country_is_estimated_as_foreign(deliver: Deliver, rows: Rows) -> None:
+    rows.execute("UPDATE shopify_connections SET default_country = NULL")
+
+    deliver(fulfilled())
+
+    (shipment,) = rows("SELECT estimated_delivery_at AS at FROM fulfillments WHERE id = 'f7'")
+    assert shipment["at"].date().isoformat() == "2026-05-11"
 
 
 @pytest.mark.usefixtures("shipped")

@@ -190,6 +190,18 @@ def test_order_that_was_never_read_from_shopify_counts_by_its_figures(rows: Rows
     assert figures(worth(in_session, Terms(Decimal(10), "gross"))) == (13000, 13000, 1300)
 
 
+def test_order_with_a_mark_that_no_sync_made_counts_by_its_figures_too(rows: Rows, in_session: InSession) -> None:
+    # The follow-up of a new order leaves a mark; an app's net_sales_cents has the discount taken off twice.
+    add_order(rows, synced=False, net_sales_cents=10400)
+    rows.execute(
+        "INSERT INTO order_sync_marks (shopify_order_id, order_id, shopify_updated_at, content_hash)"
+        " VALUES ('1001', '1001', '1970-01-01Z', '')"
+    )
+
+    assert figures(worth(in_session)) == (11700, 11700, 1170)
+    assert figures(worth(in_session, Terms(Decimal(10), "gross"))) == (13000, 13000, 1300)
+
+
 def test_a_commission_s_own_terms_count(rows: Rows, in_session: InSession) -> None:
     add_creator(rows, "c1")
     for id, percent, basis, original in (("1", 12.5, "net", 9), ("2", 10, "gross", 9), ("3", 0, "net", 500)):

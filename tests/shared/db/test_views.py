@@ -20,7 +20,7 @@ VALUES (%(id)s, %(id)s, %(id)s, '#1', %(financial)s, %(status)s, 'Ann@Example.Te
 """
 MARK = """
 INSERT INTO order_sync_marks (shopify_order_id, order_id, shopify_updated_at, content_hash)
-VALUES (%(id)s, %(id)s, now(), 'x')
+VALUES (%(id)s, %(id)s, %(read_at)s, 'x')
 """
 REFUND = """
 INSERT INTO refunds (id, shopify_refund_id, order_shopify_id, amount_cents, processed_at)
@@ -29,15 +29,15 @@ VALUES (%(refund)s, %(refund)s, %(order)s, %(amount)s, %(at)s)
 REFUND_LINE = "INSERT INTO refund_line_items (refund_id, amount_cents) VALUES (%(refund)s, %(amount)s)"
 
 
-def an_order(rows: Rows, order_id: str, *, synced: bool = True, **columns: Any) -> None:
+def an_order(rows: Rows, order_id: str, *, read_at: str | None = "2026-01-01Z", **columns: Any) -> None:
     """119.00 paid: goods 95.00 after a discount of 5.00, shipping 5.00, tax 19.00."""
     values = {
         "id": order_id, "financial": "paid", "status": "confirmed", "total": 11900, "shipping": 500, "tax": 1900,
         "discount": 500, "net": 9500, "refunded": 0, "cancelled_at": None,
     }  # fmt: skip
     rows.execute(ORDER, values | columns)
-    if synced:
-        rows.execute(MARK, {"id": order_id})
+    if read_at:
+        rows.execute(MARK, {"id": order_id, "read_at": read_at})
 
 
 def a_refund(rows: Rows, refund: str, order: str, amount: int, at: str, lines: tuple[int, ...] = ()) -> None:
@@ -62,9 +62,10 @@ def test_refunds_never_give_back_more_goods_than_were_sold(rows: Rows) -> None:
     assert (order["counted"], order["synced"], order["person"]) == (True, True, "ann@example.test")
 
 
-def test_order_that_only_the_applications_wrote_is_worked_out_from_its_total(rows: Rows) -> None:
+@pytest.mark.parametrize("read_at", [None, "1970-01-01Z"], ids=["no mark", "a mark of its announcement only"])
+def test_order_that_only_the_applications_wrote_is_worked_out_from_its_total(rows: Rows, read_at: str | None) -> None:
     # net = 119.00 - 5.00 - 19.00 = 95.00 whatever net_sales_cents says; half of the money back is half of the goods
-    an_order(rows, "2", synced=False, net=9000, refunded=5950)
+    an_order(rows, "2", read_at=read_at, net=9000, refunded=5950)
 
     order = rows("SELECT * FROM order_figures")[0]
 

@@ -215,6 +215,9 @@ def test_a_bulk_root_line_and_a_whole_answer_have_one_hash() -> None:
         ({"totalRefundedSet": money("-0.01")}, "AMOUNT_OUT_OF_RANGE"),
         ({"lines": [a_line(price="21474836.48")]}, "AMOUNT_OUT_OF_RANGE"),
         ({"refunds": [a_refund(amount="21474836.48")]}, "AMOUNT_OUT_OF_RANGE"),
+        ({"refunds": [a_refund(lines=[a_refund_line(subtotal="21474836.48")])]}, "AMOUNT_OUT_OF_RANGE"),
+        ({"refunds": [a_refund(lines=[a_refund_line(subtotal="-0.01")])]}, "AMOUNT_OUT_OF_RANGE"),
+        ({"refunds": [a_refund(lines=[a_refund_line(tax="-0.01")])]}, "AMOUNT_OUT_OF_RANGE"),
         ({"totalTaxSet": money("abc")}, "ORDER_UNMAPPABLE"),
         ({"totalTaxSet": None}, "ORDER_UNMAPPABLE"),
         ({"displayFinancialStatus": "NEW_WORD"}, "ORDER_UNMAPPABLE"),
@@ -229,6 +232,14 @@ def test_an_order_that_cannot_be_stored_is_refused_by_id_only(fields: dict[str, 
 
     assert refused.value.code == code
     assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("line", [a_refund_line(subtotal="21474836.48"), a_refund_line(tax="-0.01")])
+def test_a_refund_that_cannot_be_stored_is_refused_alone_too(line: dict[str, Any]) -> None:
+    with pytest.raises(Permanent) as refused:
+        map_refund(a_refund(lines=[line]))
+
+    assert refused.value.code == "AMOUNT_OUT_OF_RANGE"
 
 
 def test_largest_amount_fits() -> None:

@@ -144,6 +144,15 @@ def test_what_an_app_wrote_first_stays_but_the_raw_attributes_are_shopify_s(stor
     assert order["created_at"] == datetime(2026, 1, 1, tzinfo=UTC)
 
 
+@pytest.mark.parametrize("written", ["null", "[]", '"x"'])
+def test_marketing_data_that_is_no_object_counts_as_none(store: Store, rows: Rows, written: str) -> None:
+    rows.execute("INSERT INTO orders (id, order_number, attribution_data) VALUES ('1001', '#1', %s)", (written,))
+
+    store(an_order(attributes={"_visitor_id": "v2"}))
+
+    assert rows("SELECT attribution_data ->> 'visitorId' AS visitor FROM orders") == [{"visitor": "v2"}]
+
+
 def test_lines_are_replaced_and_fulfilments_that_shopify_dropped_become_cancelled(store: Store, rows: Rows) -> None:
     store(an_order(lines=[a_line(n) for n in range(1, 131)], fulfillments=[a_fulfillment(1), a_fulfillment(2)]))
 
@@ -286,6 +295,46 @@ def test_announce_none_says_nothing_and_leaves_young_orders_to_be_told(store: St
     marks = rows("SELECT created_announced_at AS at FROM order_sync_marks ORDER BY shopify_order_id")
     assert [mark["at"] for mark in marks] == [None, NOW]
     assert store([order_e1(n, updatedAt=LATER, tags=["x"]) for n in (1, 2)]).names == ["order.created"]
+
+
+def test_what_was_stored_in_silence_is_told_by_the_next_who_announces_although_nothing_changed(store: Store) -> None:
+    whole = order_e1(fulfillments=[a_fulfillment(7)], cancelledAt=LATER)
+    store(whole, announce="none")
+
+    still_silent = store(whole, announce="none")
+    told = store(whole)
+    again = store(whole)
+
+    assert (still_silent.counts.by_id, still_silent.emitted) == ({"1001": "unchanged"}, [])
+    assert sorted(told.names) == ["order.cancelled", "order.created", "order.fulfilled"]
+    assert (again.counts.by_id, again.emitted) == ({"1001": "unchanged"}, [])
+
+
+def test_history_that_was_stored_in_silence_is_unchanged_for_everybody(store: Store) -> None:
+    old = order_e1(**LONG_AGO, fulfillments=[a_fulfillment(7, createdAt="2026-05-05T10:00:00Z")])
+    store(old, announce="none")
+
+    stored = store(old)
+
+    assert (stored.counts.by_id, stored.emitted) == ({"1001": "unchanged"}, [])
+
+
+@pytest.mark.usefixtures("jane")
+def test_silent_bulk_file_leaves_refund_and_order_to_be_told(
+    store: Store, rows: Rows, in_session: InSession, tenant: Tenant
+) -> None:
+    node = with_refund()
+    head = {name: value for name, value in node["refunds"][0].items() if not name.startswith("refund")}
+    root = {**node, "refunds": [head]}
+    store(root, details=False, announce="none")
+    silent = store(root, details=False, announce="none")
+    in_session(lambda s: store_refund_details(s, [map_refund(node["refunds"][0])], tenant=tenant, now=NOW))
+
+    told = store(node)
+
+    assert silent.counts.by_id == {"1001": "unchanged"}
+    assert sorted(told.names) == ["order.created", "order.refunded"]
+    assert store(node).counts.by_id == {"1001": "unchanged"}
 
 
 def test_cancellation_of_a_known_order_is_told_once(store: Store) -> None:
@@ -495,6 +544,13 @@ def test_a_whole_answer_completes_what_a_bulk_file_left_open(store: Store, rows:
 
 
 # -- marks -------------------------------------------------------------------------------------------------------------
+
+
+def test_an_order_that_only_its_own_id_names_can_be_gone(rows: Rows, in_session: InSession) -> None:
+    rows.execute("INSERT INTO orders (id, order_number) VALUES ('1001', '#1')")
+
+    assert in_session(lambda session: mark_gone(session, ["1001"], source="job", now=NOW)) == 1
+    assert rows("SELECT order_id, deleted_at FROM order_sync_marks") == [{"order_id": "1001", "deleted_at": NOW}]
 
 
 def test_an_order_that_came_back_is_no_longer_gone(store: Store, rows: Rows, in_session: InSession) -> None:

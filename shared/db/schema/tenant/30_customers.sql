@@ -118,6 +118,9 @@ CREATE TABLE abandoned_checkouts (
     CHECK (status IN ('abandoned', 'processing', 'recovered', 'expired'))
 );
 
+-- ensure index ix_abandoned_checkouts_shopify_checkout_token
+CREATE INDEX ix_abandoned_checkouts_shopify_checkout_token ON abandoned_checkouts (shopify_checkout_token);
+
 -- ensure trigger trigger_abandoned_checkouts_updated on abandoned_checkouts
 CREATE TRIGGER trigger_abandoned_checkouts_updated BEFORE UPDATE ON abandoned_checkouts
     FOR EACH ROW EXECUTE FUNCTION update_updated_at_column();

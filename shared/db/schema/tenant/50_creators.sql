@@ -57,6 +57,9 @@ CREATE TABLE creators (
     UNIQUE (referral_code)
 );
 
+-- ensure index ix_creators_lower_btrim_referral_code
+CREATE INDEX ix_creators_lower_btrim_referral_code ON creators (lower(btrim(referral_code)));
+
 -- ensure trigger update_creators_updated_at on creators
 CREATE TRIGGER update_creators_updated_at BEFORE UPDATE ON creators
     FOR EACH ROW EXECUTE FUNCTION update_updated_at_column();
@@ -127,6 +130,9 @@ CREATE TABLE promo_code_metadata (
     UNIQUE (code),
     FOREIGN KEY (creator_id) REFERENCES creators(id) ON DELETE SET NULL
 );
+
+-- ensure index ix_promo_code_metadata_lower_btrim_code
+CREATE INDEX ix_promo_code_metadata_lower_btrim_code ON promo_code_metadata (lower(btrim(code)));
 
 -- ensure trigger update_promo_code_metadata_updated_at on promo_code_metadata
 CREATE TRIGGER update_promo_code_metadata_updated_at BEFORE UPDATE ON promo_code_metadata

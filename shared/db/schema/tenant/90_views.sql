@@ -1,6 +1,7 @@
 -- The one reading of the money of orders and refunds; amounts are hundredths of the order's currency. Letters: t = total paid,
 -- x = tax, d = discounts, n = net sales (goods after discounts, without tax and shipping, before refunds). The applications'
--- own webhook takes the discount off twice in net_sales_cents, so that column counts only where the order sync has written it.
+-- own webhook takes the discount off twice in net_sales_cents, so that column counts only where the order sync has written it:
+-- a mark of 1970 was made before anything was read from Shopify.
 
 -- replace view refund_figures
 CREATE OR REPLACE VIEW refund_figures WITH (security_invoker = true) AS
@@ -11,7 +12,7 @@ WITH o AS (
               ELSE GREATEST(COALESCE(NULLIF(o.total_price_cents, 0), o.total_cents) - o.shipping_cents
                             - COALESCE(NULLIF(o.taxes_cents, 0), o.tax_cents), 0) END::bigint AS n
   FROM orders o
-  LEFT JOIN order_sync_marks m ON m.order_id = o.id AND m.deleted_at IS NULL),
+  LEFT JOIN order_sync_marks m ON m.order_id = o.id AND m.deleted_at IS NULL AND m.shopify_updated_at > 'epoch'),
 r AS (
   SELECT r.id, r.shopify_refund_id, o.id AS order_id, COALESCE(r.processed_at, r.created_at) AS booked_at, r.amount_cents, o.t, o.n,
          (SELECT sum(l.amount_cents)::bigint FROM refund_line_items l WHERE l.refund_id = r.id) AS lines
@@ -36,7 +37,7 @@ SELECT o.id AS order_id, COALESCE(o.shopify_id, o.shopify_order_id) AS shopify_o
        o.financial_status <> 'voided' AND (r.net IS NOT NULL OR NOT (o.cancelled_at IS NOT NULL OR o.status = 'cancelled')) AS counted,
        m.order_id IS NOT NULL AS synced
 FROM orders o
-LEFT JOIN order_sync_marks m ON m.order_id = o.id AND m.deleted_at IS NULL
+LEFT JOIN order_sync_marks m ON m.order_id = o.id AND m.deleted_at IS NULL AND m.shopify_updated_at > 'epoch'
 CROSS JOIN LATERAL (SELECT COALESCE(NULLIF(o.total_price_cents, 0), o.total_cents) AS t, COALESCE(NULLIF(o.taxes_cents, 0), o.tax_cents) AS x,
                            COALESCE(NULLIF(o.discounts_cents, 0), o.discount_cents) AS d) b
 CROSS JOIN LATERAL (SELECT b.t, b.x, b.d, CASE WHEN m.order_id IS NOT NULL THEN COALESCE(o.net_sales_cents, 0)
