@@ -183,7 +183,7 @@ def _rest(
         terms=terms,
         percent=percent,
         code=code,
-        exhausted=bool(wanted) and code is None,
+        exhausted=code is None and bool(wanted or settings["auto_generate_code"]),
         discount_id=session.value(
             "SELECT shopify_discount_id FROM promo_code_metadata WHERE code = %(code)s", {"code": code}
         ),

@@ -98,7 +98,8 @@ SELECT d.id AS document_id, d.name AS document_name, d.expires_at, d.message, s.
        s.email, s.access_token, s.is_internal
 FROM esign_workflow_executions x
 JOIN esign_workflows w ON w.id = x.workflow_id AND w.trigger_type = 'creator_onboarding'
-JOIN esign_documents d ON x.document_ids ? d.id::text
+CROSS JOIN jsonb_array_elements_text(x.document_ids) AS sent (document_id)
+JOIN esign_documents d ON d.id = sent.document_id
 LEFT JOIN esign_signers s ON s.document_id = d.id AND s.status = 'sent'
 WHERE x.context ->> 'creator_id' = %(creator)s AND x.status = 'in_progress' AND x.started_at >= %(since)s
 ORDER BY d.name, d.id, s.signing_order, s.id

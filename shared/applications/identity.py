@@ -48,8 +48,10 @@ ON CONFLICT (id) DO UPDATE SET
     tiktok_handle = COALESCE(c.tiktok_handle, EXCLUDED.tiktok_handle),
     youtube_handle = COALESCE(c.youtube_handle, EXCLUDED.youtube_handle),
     approved_at = COALESCE(c.approved_at, EXCLUDED.approved_at),
-    reminder_count = CASE WHEN c.approved_at IS NULL THEN 0 ELSE c.reminder_count END,
-    escalated_at = CASE WHEN c.approved_at IS NULL THEN NULL ELSE c.escalated_at END
+    reminder_count = CASE WHEN c.approved_at IS NOT NULL AND c.status IN ('approved', 'active', 'paused')
+                          THEN c.reminder_count ELSE 0 END,
+    escalated_at = CASE WHEN c.approved_at IS NOT NULL AND c.status IN ('approved', 'active', 'paused')
+                        THEN c.escalated_at END
 RETURNING *
 """
 APPROVED_APPLICATION = """

@@ -8,7 +8,7 @@ Values are escaped for mrkdwn and cut, so nobody's name becomes a link or a ment
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from psycopg.types.json import Jsonb
@@ -37,12 +37,13 @@ TOLD = (*MAPPING_GONE, *TOKEN_REFUSED, "not_in_channel", "missing_scope")
 """Refusals that somebody has to mend: told once a day."""
 
 CHANNEL = """
--- applications: the tenant's workspace and the mappings of notification types, the nearest first
+-- applications: the tenant's workspace and the mappings of notification types, the nearest first, with the template of
+-- the type itself: that of a fallback speaks of something else
 SELECT m.channel_id, m.is_enabled, m.notification_type, t.blocks, t.fallback_text
 FROM tenant_slack_workspaces w
 LEFT JOIN LATERAL unnest(%(types)s::text[]) WITH ORDINALITY AS wanted (type, position) ON true
 LEFT JOIN tenant_slack_channel_mappings m ON m.notification_type = wanted.type
-LEFT JOIN tenant_slack_templates t ON t.notification_type = wanted.type AND t.is_active
+LEFT JOIN tenant_slack_templates t ON t.notification_type = wanted.type AND wanted.position = 1 AND t.is_active
 WHERE w.is_active
 ORDER BY wanted.position
 """
@@ -90,6 +91,8 @@ class Notice:
     metadata: Mapping[str, Any]
     dedupe_key: str
     thread_ts: str | None = None
+    thread_channel: str | None = None
+    """Where the message stands that `thread_ts` names; None: wherever the notice goes."""
     fields: Sequence[tuple[str, str]] = field(default=(), repr=False)
     links: Sequence[tuple[str, str]] = field(default=(), repr=False)
     text: str | None = field(default=None, repr=False)
@@ -164,6 +167,7 @@ def post_notice(ctx: JobContext, notice: Notice) -> Posted:
         zone = tenant_zone(session)
     if isinstance(look, str):
         return Posted("skipped", reason=look)
+    notice = _in_thread(notice, look.channel)
     scope = _Mrkdwn(notice.variables, zone)
     at = f"{ctx.now().astimezone(zone):%Y-%m-%d %H:%M %Z}"
     text, blocks = _message(notice, look, scope, at, admin_url(ctx))
@@ -184,6 +188,13 @@ def post_notice(ctx: JobContext, notice: Notice) -> Posted:
     if done.status == "failed":
         return Posted("failed", channel, None, done.code)
     return Posted("duplicate" if done.status == "duplicate" else "sent", channel, done.ts)
+
+
+def _in_thread(notice: Notice, channel: str) -> Notice:
+    """The notice as an answer only where the first message stands: a thread is of one channel. `#name` is taken for
+    that channel, because what was kept is the channel's id."""
+    elsewhere = notice.thread_channel not in (None, channel) and not channel.startswith("#")
+    return replace(notice, thread_ts=None) if elsewhere else notice
 
 
 # -- the message -----------------------------------------------------------------------------------------------------

@@ -24,7 +24,13 @@ class Payload(BaseModel):
     """Base of every payload: camelCase on the wire, immutable, strict types, unknown fields ignored."""
 
     model_config = ConfigDict(
-        alias_generator=to_camel, populate_by_name=True, extra="ignore", frozen=True, strict=True, allow_inf_nan=False
+        alias_generator=to_camel,
+        populate_by_name=True,
+        extra="ignore",
+        frozen=True,
+        strict=True,
+        allow_inf_nan=False,
+        defer_build=True,  # a cold start imports a hundred models and validates by one
     )
 
     def wire(self) -> dict[str, Any]:

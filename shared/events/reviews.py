@@ -15,6 +15,8 @@ from shared.events.base import Event, VendorId
 
 STATS_DAYS_MAX = 400
 """Days of one computation."""
+STATS_FROM = date(2000, 1, 1)
+"""No review mail is older, and the period before it is still made of dates."""
 
 QueueId = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 """review_email_queue.id."""
@@ -111,6 +113,8 @@ class ReviewEmailStats(Event, name="review.emailStats", from_apps=True):
             if self.start_date is not self.end_date:
                 raise ValueError("give startDate and endDate, or neither")
             return self
+        if self.start_date < STATS_FROM:
+            raise ValueError(f"startDate lies before {STATS_FROM}")
         if self.end_date < self.start_date:
             raise ValueError("endDate lies before startDate")
         if self.end_date - self.start_date >= timedelta(days=STATS_DAYS_MAX):

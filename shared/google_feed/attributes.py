@@ -29,6 +29,8 @@ BACKORDER_DAYS = 14
 USABLE = ("optimized", "approved")
 """States of a copy that Google may be shown."""
 OPTION_NAMES = {"color": ("color", "colour"), "size": ("size",), "material": ("material",), "pattern": ("pattern",)}
+PLACEHOLDERS = frozenset({"unknown", "n/a", "generic", "no brand", "does not exist"})
+"""Words that Google refuses as a brand (support.google.com/merchants/answer/6324351)."""
 NO_OPTION = "default title"
 """The value that Shopify gives a product without options."""
 
@@ -82,7 +84,7 @@ def merged(product: Product, variant_id: str) -> dict[str, Any]:
 def content(source: Source) -> Attributes:
     """All attributes but price and availability."""
     override, product = source.override, source.product
-    brand = _first(override.get("brand_override"), source.settings.default_brand, product.vendor)
+    brand = _brand(source)
     gtin = _first(override.get("gtin"), source.variant.barcode)
     mpn = _first(override.get("mpn"), source.variant.sku)
     kind = _first(override.get("product_type"), product.product_type)
@@ -92,9 +94,7 @@ def content(source: Source) -> Attributes:
     images = image_links(source)
     known: Attributes = {
         "title": cut(title, TITLE_MAX),
-        "description": cut(
-            _first(override.get("description_override"), plain(product.description), title), DESCRIPTION_MAX
-        ),
+        "description": cut(_description(source) or title, DESCRIPTION_MAX),
         "link": _link(source),
         "imageLink": images[0] if images else "",
         "additionalImageLinks": images[1 : ADDITIONAL_IMAGES_MAX + 1],
@@ -135,6 +135,11 @@ def _title(source: Source) -> str:
     values = [v for _, v in source.variant.options if v and v.strip().lower() != NO_OPTION]
     title = _one_line(source.product.title)
     return f"{title} - {' / '.join(values)}" if title and values and source.several else title
+
+
+def _brand(source: Source) -> str:
+    named = (source.override.get("brand_override"), source.settings.default_brand, source.product.vendor)
+    return _first(*(each for each in named if each and each.strip().lower() not in PLACEHOLDERS))
 
 
 def _description(source: Source) -> str:

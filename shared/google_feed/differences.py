@@ -85,7 +85,7 @@ def decide(offer: Offer, held: Held | None, now: datetime) -> Decision:
         if same_content and same_terms:
             return Decision("refused", content, terms)
         return _insert(held, content, terms, now, there=False)
-    stale = held.last_inserted_at is None or now - held.last_inserted_at >= REINSERT_AFTER
+    stale = held.last_inserted_at is None or now - held.last_inserted_at > REINSERT_AFTER
     if not same_content or stale:
         return _insert(held, content, terms, now, there=held.last_inserted_at is not None)
     if not same_terms:

@@ -74,17 +74,20 @@ SET products_synced = products_synced + %(synced)s, products_added = products_ad
     products_excluded = products_excluded + %(excluded)s, products_with_errors = products_with_errors + %(errors)s
 WHERE id = %(id)s AND status = 'running'
 """
-# An offer stands in the list once, however often its page is done again.
+# An offer stands in the list once for a code, however often its page is done again. What is about the whole run (no
+# offerId) stands in it whatever else there is: the second stop for the quota is told from the first by it.
 NOTE = """
 -- google feed: errors of a page, as many as are kept
 UPDATE google_feed_sync_history h
-SET errors = COALESCE(h.errors, '[]') || COALESCE((
-    SELECT jsonb_agg(t.entry ORDER BY t.n) FROM (
-        SELECT e.entry, e.n FROM jsonb_array_elements(%(entries)s::jsonb) WITH ORDINALITY AS e (entry, n)
-        WHERE NOT EXISTS (SELECT FROM jsonb_array_elements(COALESCE(h.errors, '[]')) AS k (entry)
-                          WHERE k.entry -> 'offerId' = e.entry -> 'offerId' AND k.entry -> 'code' = e.entry -> 'code')
-        ORDER BY e.n LIMIT GREATEST(0, %(kept)s - jsonb_array_length(COALESCE(h.errors, '[]')))
-    ) AS t), '[]')
+SET errors = (
+    SELECT jsonb_agg(kept.entry ORDER BY kept.n) FROM (
+        SELECT once.entry, once.n FROM (
+            SELECT DISTINCT ON (e.entry ->> 'offerId', e.entry ->> 'code') e.entry, e.n
+            FROM jsonb_array_elements(COALESCE(h.errors, '[]') || %(entries)s::jsonb) WITH ORDINALITY AS e (entry, n)
+            ORDER BY e.entry ->> 'offerId', e.entry ->> 'code', e.n
+        ) AS once
+        ORDER BY once.entry ->> 'offerId' IS NOT NULL, once.n LIMIT %(kept)s
+    ) AS kept)
 WHERE h.id = %(id)s
 """
 ALIVE = """

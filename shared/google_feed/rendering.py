@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from decimal import ROUND_HALF_UP, Decimal
 from typing import IO, Any
 from xml.sax.saxutils import escape
 
 from shared.google_feed.offers import Offer
+from shared.mail.values import NO_DECIMALS, THREE_DECIMALS
 
 NAMES = {
     "title": "title", "description": "description", "link": "link", "imageLink": "image_link",
@@ -28,25 +30,49 @@ NAMES = {
 """Attribute of the API -> field of a file, in the order of a TSV's columns."""
 CONTENT_TYPES = {"xml": "application/xml; charset=utf-8", "tsv": "text/tab-separated-values; charset=utf-8",
                  "json": "application/json; charset=utf-8"}  # fmt: skip
+MANY = ("additional_image_link", "shipping")
+"""Fields that may come several times: lists in JSON."""
 LOWER = ("availability", "condition", "ageGroup", "gender")
 """Enumerations, which a file spells in lower case."""
 
 
 def fields(offer: Offer) -> Iterator[tuple[str, str]]:
     """(field, text) of an offer; a field may come several times."""
-    yield "id", offer.offer_id
+    for name, field, value in _values(offer):
+        yield field, _text(name, value)
+
+
+def elements(offer: Offer) -> Iterator[str]:
+    """The same as elements of RSS; shipping costs have elements of their own."""
+    for name, field, value in _values(offer):
+        inside = _cost(value) if name == "shipping" else _escaped(_text(name, value))
+        yield f"<g:{field}>{inside}</g:{field}>"
+
+
+def _values(offer: Offer) -> Iterator[tuple[str, str, Any]]:
+    """(attribute, field, value), each member of a list by itself."""
+    yield "id", "id", offer.offer_id
     known = offer.attributes
     for name, field in NAMES.items():
         if name in known:
             value = known[name]
             for each in value if isinstance(value, list) else [value]:
-                yield field, _text(name, each)
+                yield name, field, each
 
 
 def price_text(price: Mapping[str, str]) -> str:
-    """'19.99 USD'."""
-    hundredths = int(price["amountMicros"]) // 10_000
-    return f"{hundredths // 100}.{hundredths % 100:02d} {price['currencyCode']}"
+    """The amount in its currency's own decimals: '19.99 USD', '1200 JPY'."""
+    code = price["currencyCode"]
+    places = 0 if NO_DECIMALS.fullmatch(code) else 3 if THREE_DECIMALS.fullmatch(code) else 2
+    amount = Decimal(price["amountMicros"]).scaleb(-6).quantize(Decimal(1).scaleb(-places), ROUND_HALF_UP)
+    return f"{amount} {code}"
+
+
+def _cost(cost: Mapping[str, Any]) -> str:
+    """A shipping cost of the XML format."""
+    parts = {name: cost[name] for name in ("country", "region", "service") if cost.get(name)}
+    parts["price"] = price_text(cost["price"])
+    return "".join(f"<g:{name}>{_escaped(text)}</g:{name}>" for name, text in parts.items())
 
 
 def _text(name: str, value: Any) -> str:
@@ -82,8 +108,7 @@ class FeedFile:
     def add(self, offer: Offer) -> None:
         """One more offer."""
         if self._kind == "xml":
-            tags = (f"<g:{field}>{escape(_printable(text))}</g:{field}>" for field, text in fields(offer))
-            self._write(f"<item>{''.join(tags)}</item>\n")
+            self._write(f"<item>{''.join(elements(offer))}</item>\n")
         elif self._kind == "tsv":
             cells: dict[str, list[str]] = {}
             for field, text in fields(offer):
@@ -92,9 +117,10 @@ class FeedFile:
         else:
             item: dict[str, Any] = {}
             for field, text in fields(offer):
-                item[field] = [*item[field], text] if isinstance(item.get(field), list) else text
-                if field == "additional_image_link" and isinstance(item[field], str):
-                    item[field] = [text]
+                if field in MANY:
+                    item.setdefault(field, []).append(text)
+                else:
+                    item[field] = text
             self._write(("," if self.count else "") + json.dumps(item, ensure_ascii=False))
         self.count += 1
 
@@ -106,6 +132,6 @@ class FeedFile:
         self._out.write(text.encode("utf-8", "replace"))
 
 
-def _printable(text: str) -> str:
-    """Without the control characters that XML 1.0 does not know."""
-    return "".join(c for c in text if c >= " " or c in "\t\n\r")
+def _escaped(text: str) -> str:
+    """Without the characters that XML 1.0 does not know."""
+    return escape("".join(c for c in text if (c >= " " or c in "\t\n\r") and c not in "\ufffe\uffff"))

@@ -136,10 +136,14 @@ FROM (
 ) AS o
 """
 
+# Asked with every product: as two ranges of the primary key, which are nearly always empty, and not as `<>`, which
+# would look at every offer there is.
 MOVED_PLACE = """
 -- google feed: whether the feed has moved to a language or label in which nothing was sent yet
-SELECT EXISTS (SELECT FROM google_feed_offers
-               WHERE state = 'active' AND (content_language, feed_label) <> (%(language)s, %(label)s))
+SELECT (EXISTS (SELECT FROM google_feed_offers
+                WHERE (content_language, feed_label) < (%(language)s, %(label)s) AND state = 'active')
+        OR EXISTS (SELECT FROM google_feed_offers
+                   WHERE (content_language, feed_label) > (%(language)s, %(label)s) AND state = 'active'))
    AND NOT EXISTS (SELECT FROM google_feed_offers
                    WHERE state <> 'refused' AND content_language = %(language)s AND feed_label = %(label)s)
 """
@@ -152,6 +156,14 @@ FROM google_feed_products
 WHERE sync_status = 'pending' AND shopify_product_id >= %(product)s
   AND (shopify_product_id, COALESCE(shopify_variant_id, '')) > (%(product)s, %(variant)s)
 ORDER BY shopify_product_id, COALESCE(shopify_variant_id, '') LIMIT %(limit)s
+"""
+
+# Offers that were refused before and are the same still were not tried again: they keep the time of that refusal.
+REFUSED = """
+-- google feed: how many offers the run itself had refused
+SELECT count(*)::integer FROM google_feed_offers o
+JOIN google_feed_sync_history h ON h.id = o.generation AND o.updated_at >= h.started_at
+WHERE h.id = %(run)s AND o.state = 'refused'
 """
 
 WAIT = """
@@ -310,6 +322,11 @@ def pending(session: Session, after: tuple[str, str], limit: int) -> list[Key]:
     """The next rows that wait to be sent, behind (product, variant or "")."""
     rows = session.all(PENDING, {"product": after[0], "variant": after[1], "limit": limit})
     return [(row["product"], row["variant"]) for row in rows]
+
+
+def refused(session: Session, run: UUID) -> int:
+    """How many offers Google has refused in this run."""
+    return int(session.value(REFUSED, {"run": run}))
 
 
 def wait(session: Session, keys: Sequence[str], variant: str | None) -> int:

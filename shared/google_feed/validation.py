@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Literal
 
+from shared.google_feed.taxonomy import APPAREL_CATEGORIES
+
 OFFER_ID_MAX = 50
 URL_MAX = 2000
 SIZES_FROM = date(2027, 1, 31)
@@ -22,10 +24,6 @@ MIN_SIDE_APPAREL = 250
 MIN_SIDE_OTHER = 100
 RECOMMENDED_SIDE = 800
 """Pixels; below them an image is warned of."""
-_CLOTHING = (182, 203, 204, 207, 208, 211, 212, 213, 1581, 1594, 2271, 2306, 5182, 5322, 5344, 5388, 5441)
-_BESIDE_CLOTHING = (166, 167, 184, 187, 188, 1604, 1933, 6551, 6552)
-APPAREL_CATEGORIES = frozenset(str(id) for id in (*_CLOTHING, *_BESIDE_CLOTHING))
-"""Google's category 166, Apparel & Accessories, and the two levels below it: ids do not show their parents."""
 APPAREL_PATH = "Apparel & Accessories"
 APPAREL = re.compile(
     r"\b(apparel|clothing|clothes|shoes?|footwear|sneakers?|boots?|dress(es)?|t-?shirts?|shirts?|tops?|hoodies?|jackets?"
@@ -94,6 +92,11 @@ def apparel(attributes: Mapping[str, Any]) -> bool:
     category = str(attributes.get("googleProductCategory") or "")
     if category:
         return apparel_category(category)
+    return apparel_words(attributes)
+
+
+def apparel_words(attributes: Mapping[str, Any]) -> bool:
+    """Whether the product type of an offer speaks of apparel."""
     return bool(APPAREL.search(" ".join(attributes.get("productTypes") or ())))
 
 
@@ -121,7 +124,7 @@ def check(
     if not attributes.get("brand"):
         found.append(warning("MISSING_BRAND", "brand", "No brand: set one for the feed or the product."))
     missing = [name for name in APPAREL_NEEDS if not attributes.get(name)]
-    if apparel(attributes) and missing:
+    if missing and (apparel(attributes) or apparel_words(attributes)):
         text = f"Apparel without {', '.join(missing)}."
         found.append(warning("MISSING_APPAREL_ATTRIBUTE", missing[0], text))
     return found

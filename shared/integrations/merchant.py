@@ -9,7 +9,7 @@ and adjust themselves. An error names its fact in details[ErrorInfo].metadata.RE
     Refused         400                  the offer's own error: reason, words, attribute
     Missing         404                  of an insert: the data source is gone; of a delete: it was deleted before
     Unauthorized    401                  raised; the caller renews the token once
-    DailyLimit      429 quota/daily_limit_exceeded     raised; goes on after midnight in California
+    DailyLimit      429 quota/daily_limit_exceeded     raised; goes on after noon UTC
     raised          RateLimited RATE_LIMITED           429 else (Retry-After, else 60 s)
                     Permanent GOOGLE_FORBIDDEN         403
                     Transient GOOGLE_CONFLICT          409, 412
@@ -28,7 +28,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
 from urllib.parse import quote, urlencode
-from zoneinfo import ZoneInfo
 
 from shared.integrations.http import Response, retry_after_s
 from shared.jobs.context import JobContext
@@ -42,9 +41,12 @@ PRODUCTS_PAGE = 1000
 DATA_SOURCES_PAGE = 1000
 RATE_WAIT_S = 60.0
 """Wait after a 429 that names none: the quota is counted by the minute."""
-QUOTA_ZONE = ZoneInfo("America/Los_Angeles")
-QUOTA_AFTER = time(0, 10)
-"""Wall clock in California at which a run goes on; ten minutes after the quota's new day."""
+QUOTA_RETURNS = time(12, 0, tzinfo=UTC)
+"""The quota's new day begins (reference/rest/quota_v1/accounts.quotas, quotaUsage: midday UTC, not midnight)."""
+QUOTA_SLACK = timedelta(minutes=10)
+"""Between the quota's new day and the run that goes on: clocks differ."""
+DAILY_LIMIT = ("daily_limit_exceeded", "QUOTA_TOO_MANY_REQUESTS")
+"""The two spellings of a used-up day; the quota of the minute is request_rate_too_high in either."""
 ANSWERED = (400, 401, 403, 404, 409, 412, 429)
 
 _SIMPLE = re.compile(r"[A-Za-z0-9_-]+")
@@ -113,9 +115,9 @@ def input_name(language: str, label: str, offer_id: str) -> str:
 
 
 def quota_returns_at(now: datetime) -> datetime:
-    """00:10 in California on the day after `now`, as UTC."""
-    day = now.astimezone(QUOTA_ZONE).date() + timedelta(days=1)
-    return datetime.combine(day, QUOTA_AFTER, QUOTA_ZONE).astimezone(UTC)
+    """12:10 UTC after the next noon UTC behind `now`."""
+    noon = datetime.combine(now.astimezone(UTC).date(), QUOTA_RETURNS)
+    return (noon if noon > now else noon + timedelta(days=1)) + QUOTA_SLACK
 
 
 class Merchant:
@@ -235,7 +237,7 @@ def read_refusal(answer: Response) -> Refused:
 
 def _too_much(answer: Response) -> Exception:
     reason, message, _ = _facts(answer)
-    if "daily_limit_exceeded" in f"{reason} {message}":
+    if any(word in f"{reason} {message}" for word in DAILY_LIMIT):
         return DailyLimit()
     after_s = retry_after_s(answer.headers)
     return RateLimited(RATE_WAIT_S if after_s is None else after_s, "RATE_LIMITED", "Google's quota per minute")

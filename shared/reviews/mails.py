@@ -13,13 +13,15 @@ from shared.mail import QueueRef, Template, Texts, register_hook, register_sourc
 from shared.mail.mails import letter, link, maybe
 from shared.mail.registry import Disabled, built_in
 from shared.reviews.queue import TABLE
+from shared.reviews.settings import offers_reward
 
 CATEGORY = "review"
 LOGGED = ("delivered", "opened", "clicked", "bounced")
 """Delivery events that stand in review_email_logs."""
 
+WITH_REWARD = "review_request_incentive"
 COMMON_NAMES = {
-    "review_request": ("review_request_incentive", "review_request"),
+    "review_request": (WITH_REWARD, "review_request"),
     "review_reminder_1": ("review_reminder",),
     "review_reminder_2": ("review_reminder",),
     "review_thank_you": ("review_thank_you",),
@@ -139,7 +141,8 @@ def tenants_template(session: Session, key: str, queue_ref: QueueRef | None) -> 
     queue_id = queue_ref[1] if queue_ref is not None and queue_ref[0] == TABLE else None
     own = session.one(OWN_TEMPLATE, {"type": key.removeprefix("review_"), "queue_id": queue_id})
     if own is None and key in COMMON_NAMES:
-        own = session.one(COMMON_TEMPLATE, {"names": list(COMMON_NAMES[key]), "queue_id": queue_id})
+        names = [name for name in COMMON_NAMES[key] if name != WITH_REWARD or offers_reward(session)]
+        own = session.one(COMMON_TEMPLATE, {"names": names, "queue_id": queue_id})
     return None if own is None else _template(key, own)
 
 

@@ -19,7 +19,8 @@ MAX_ATTEMPTS = 5
 """Attempts of a row before it is dead; after the n-th failure it waits min(2^n, 60) minutes."""
 
 REQUEST = "request"
-TYPES = ("request", "reminder_1", "reminder_2", "photo_request", "thank_you", "incentive")
+INCENTIVE = "incentive"
+TYPES = (REQUEST, "reminder_1", "reminder_2", "photo_request", "thank_you", INCENTIVE)
 """template_type of rows and type of review_email_templates; the mail service's key is `review_<type>`."""
 OLD_TYPES = {"reviewRequest": "request", "reviewReminder": "reminder_1", "reviewFinalReminder": "reminder_2"}
 """Spellings of older rows."""

@@ -23,7 +23,7 @@ from shared.jobs import Deferred, JobContext, Permanent, RateLimited, Session, T
 from shared.mail import Outcome, mail
 from shared.mail.ledger import keyring
 from shared.reviews.link import link_base, review_url
-from shared.reviews.queue import SYSTEM, TABLE, QueuedMail, log, queued_mail
+from shared.reviews.queue import INCENTIVE, MAX_ATTEMPTS, SYSTEM, TABLE, QueuedMail, log, queued_mail
 from shared.reviews.settings import ReviewSettings, review_settings
 
 CATEGORY = "review"
@@ -35,7 +35,8 @@ CLAIM_DUE = """
 -- reviews: take rows that are due, and those whose holder's lease is over
 UPDATE review_email_queue q
 SET status = 'processing', trigger_run_id = %(run)s, lease_expires_at = %(lease)s,
-    attempts = COALESCE(q.attempts, 0) + 1, last_attempt_at = %(now)s
+    attempts = COALESCE(q.attempts, 0) + 1, max_attempts = COALESCE(q.max_attempts, %(max_attempts)s),
+    last_attempt_at = %(now)s
 WHERE q.id IN (
     SELECT d.id FROM review_email_queue d
     WHERE (d.status = 'scheduled' AND d.scheduled_at <= %(now)s)
@@ -149,7 +150,13 @@ def open_desk(ctx: JobContext) -> Desk:
 
 def claim_due(session: Session, ctx: JobContext, limit: int) -> list[QueuedMail]:
     """Take up to `limit` rows, in the order in which they are to go."""
-    params = {"run": str(ctx.run_id), "now": ctx.now(), "lease": ctx.now() + CLAIM_LEASE, "limit": limit}
+    params = {
+        "run": str(ctx.run_id),
+        "now": ctx.now(),
+        "lease": ctx.now() + CLAIM_LEASE,
+        "limit": limit,
+        "max_attempts": MAX_ATTEMPTS,
+    }
     mails = [queued_mail(row) for row in session.all(CLAIM_DUE, params)]
     return sorted(mails, key=lambda each: (each.scheduled_at or ctx.now(), each.id))
 
@@ -218,7 +225,7 @@ def _verdict(ctx: JobContext, outcome: Outcome) -> Verdict:
 
 
 def variables_of(ctx: JobContext, desk: Desk, queued: QueuedMail) -> dict[str, Any]:
-    """What the templates may show. The discount's code is not among it: it is earned by the review."""
+    """What the templates may show. The discount's code is told by its own mail only: it is earned by the review."""
     row = queued.row
     name = (row["customer_name"] or "").strip()
     product = row["product_title"] or SOMETHING
@@ -237,8 +244,11 @@ def variables_of(ctx: JobContext, desk: Desk, queued: QueuedMail) -> dict[str, A
         "reviewUrl": url,
         "reviewLink": url,
     }
-    if (row["incentive_offered"] or row["force_incentive"]) and desk.settings.incentive is not None:
+    rewarded = queued.type == INCENTIVE
+    if (rewarded or row["incentive_offered"] or row["force_incentive"]) and desk.settings.incentive is not None:
         made["incentiveText"] = desk.settings.incentive.text
+    if rewarded:
+        made["incentiveCode"] = row["incentive_code"]
     if queued.sequence_number > 1:
         made["reminderNumber"] = queued.sequence_number - 1
     return made

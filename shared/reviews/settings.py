@@ -191,6 +191,12 @@ def review_settings(session: Session) -> ReviewSettings:
     )
 
 
+def offers_reward(session: Session) -> bool:
+    """Whether reviews are rewarded at present: it is switched on, and the reward makes sense."""
+    row = session.one(SELECT_SETTINGS) or SETTINGS
+    return bool(row["incentive_enabled"]) and incentive_of(row, "") is not None
+
+
 def incentive_of(row: Row, currency: str) -> Incentive | None:
     """The reward that a row of review_settings describes, None when it makes no sense.
 

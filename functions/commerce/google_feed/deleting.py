@@ -52,11 +52,13 @@ def delete_page(ctx: JobContext, line: Line, feed: Feed, run: UUID, after: Posit
         store.seen(session, feed.settings.place, back, run)
     if not page:
         return None
-    dropped, stop = line.drop(gone)
+    dropped, kept, stop = line.drop(gone)
     with ctx.tenant_session() as session:
-        if not history.add(session, run, Counts(removed=len(dropped))):
+        if not history.add(session, run, Counts(removed=len(dropped), errors=len(kept))):
             raise Superseded
         forget(ctx, session, feed, dropped)
+        entries = [{"offerId": o.offer_id, "code": why.code, "message": why.message[:300]} for o, why in kept]
+        history.note(session, run, entries)
     if stop is not None:
         raise stop
     last = page[-1]

@@ -13,6 +13,7 @@ from psycopg.types.json import Jsonb
 from shared.events.base import Payload
 from shared.events.google_feed import GoogleFeedImageOptimize, GoogleFeedProductUpdate, ImageOptions
 from shared.google_feed import pictures
+from shared.google_feed.attributes import USABLE
 from shared.google_feed.catalogue import Product, products_by_key
 from shared.google_feed.pictures import Copy, Facts, Finding, NotAnImage, TooLarge
 from shared.google_feed.settings import FeedSettings, load_settings
@@ -106,6 +107,13 @@ class Subject:
     apparel: bool
     connected: bool
     before: Mapping[str, Any] | None
+
+    @property
+    def shown(self) -> str:
+        """The address that the feed has shown so far: of a usable copy, else the image's own."""
+        before = self.before
+        usable = before is not None and before["status"] in USABLE and before["optimized_url"]
+        return str(usable) if usable else self.url
 
     @property
     def columns(self) -> dict[str, Any]:
@@ -309,10 +317,9 @@ def _ready(
         "converted": converted,
         "now": ctx.now(),
     }
-    shown_before = subject.before["optimized_url"] if subject.before else None
     with ctx.final_session() as session:
         session.execute(FINISH, values)
-        if copy is not None and subject.connected and shown_before != url:
+        if subject.connected and subject.shown != url:
             session.emit(
                 GoogleFeedProductUpdate(product_id=subject.product, variant_id=subject.variant, action="update")
             )

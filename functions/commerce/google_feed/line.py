@@ -18,13 +18,15 @@ from shared.google_feed.offers import Offer
 from shared.google_feed.settings import SET_DATA_SOURCE, FeedSettings
 from shared.google_feed.store import There
 from shared.integrations.google_auth import UNAUTHORIZED, access_token
-from shared.integrations.merchant import Answer, DailyLimit, Merchant, Missing, Unauthorized, input_name
+from shared.integrations.merchant import Answer, DailyLimit, Merchant, Missing, Refused, Unauthorized, input_name
 from shared.jobs import JobContext, Permanent
 from shared.jobs.errors import JobError
 
 SEND_CONCURRENCY = 8
 """Parallel requests per tenant."""
 
+Kept = tuple[There, Refused]
+"""An input that Google does not delete, and why."""
 T = TypeVar("T")
 Stop = JobError | DailyLimit
 Said = Answer | Stop | Unauthorized | None
@@ -126,8 +128,8 @@ class Line:
         said, stop = self._rounds(call, len(tasks))
         return [Sent(task, answer, act) for task, answer, act in zip(tasks, said, acts, strict=True)], stop
 
-    def drop(self, offers: Sequence[There]) -> tuple[list[There], Stop | None]:
-        """Delete inputs; (those that Google holds no more, why the round stopped early)."""
+    def drop(self, offers: Sequence[There]) -> tuple[list[There], list[Kept], Stop | None]:
+        """Delete inputs; (those that Google holds no more, those it refuses to delete, why the round stopped early)."""
 
         def call(index: int) -> Answer:
             offer = offers[index]
@@ -136,8 +138,9 @@ class Line:
 
         sources = {place: self._source_of(place) for place in {offer.place for offer in offers}}
         said, stop = self._rounds(call, len(offers))
-        gone = [offer for offer, answer in zip(offers, said, strict=True) if answer is not None]
-        return gone, stop
+        answers = list(zip(offers, said, strict=True))
+        gone = [offer for offer, answer in answers if answer is not None and not isinstance(answer, Refused)]
+        return gone, [(offer, answer) for offer, answer in answers if isinstance(answer, Refused)], stop
 
     # Rounds.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
@@ -9,7 +10,7 @@ from uuid import UUID
 
 from functions.commerce.google_feed import sending
 from functions.commerce.google_feed.deleting import reasons_of
-from functions.commerce.google_feed.line import Line, Sent, Stop, Task
+from functions.commerce.google_feed.line import Kept, Line, Sent, Stop, Task
 from functions.commerce.google_feed.sending import Plan
 from functions.commerce.google_feed.telling import disconnect
 from shared.events.alerts import AlertApiFailure
@@ -17,6 +18,7 @@ from shared.events.base import Payload
 from shared.events.google_feed import GoogleFeedProductUpdate, GoogleFeedSync
 from shared.google_feed import history, store
 from shared.google_feed.catalogue import products_by_key, sales
+from shared.google_feed.differences import Held, decide
 from shared.google_feed.offers import Feed, Offer, build_all
 from shared.google_feed.settings import FeedSettings, load_settings, storefront
 from shared.google_feed.store import Stands, There
@@ -86,10 +88,12 @@ def update_product(ctx: JobContext, payload: GoogleFeedProductUpdate) -> Product
         if settings.data_source_name is None:
             session.emit(GoogleFeedSync(full_sync=False, triggered_by="webhook"))
             return ProductFeedResult(outcome="deferred")
+        session.lock(f"google-feed:product:{subject.key}")  # the messages of a burst may run side by side
         feed = Feed(settings, storefront(session), ctx.now(), sales(session, settings, ctx.now()))
         work = _look(session, feed, subject, payload)
         if _put_off(ctx, session, work, payload):
             return ProductFeedResult(outcome="deferred")
+        _mark(ctx, session, feed, work)
     if not work.subject.known and not work.there:
         return ProductFeedResult(outcome="unknown")
     return _carry_out(ctx, feed, work)
@@ -106,13 +110,14 @@ class Subject:
 
 @dataclass(slots=True)
 class Work:
-    """What the message asks for. `offers` as they should be; `there` what Google holds; `gone` what of it must go;
-    `run`: the synchronisation under way that has passed the product."""
+    """What the message asks for. `offers` as they should be; `held` by offer id and `there`: what Google holds; `gone`
+    what of it must go; `run`: the synchronisation under way that has passed the product."""
 
     subject: Subject
     offers: list[Offer]
     there: list[There]
     gone: list[There]
+    held: Mapping[str, Held]
     run: UUID | None = None
 
 
@@ -133,7 +138,8 @@ def _look(session: Session, feed: Feed, subject: Subject, payload: GoogleFeedPro
         offers = [offer for offer in offers if offer.variant_id == subject.variant]
         there = [each for each in there if each.shopify_variant_id == subject.variant]
     wanted = {offer.offer_id for offer in offers if offer.excluded is None}
-    return Work(subject, offers, there, [each for each in there if each.offer_id not in wanted])
+    held = store.held(session, feed.settings.place, [offer.offer_id for offer in offers])
+    return Work(subject, offers, there, [each for each in there if each.offer_id not in wanted], held)
 
 
 def _put_off(ctx: JobContext, session: Session, work: Work, payload: GoogleFeedProductUpdate) -> bool:
@@ -158,16 +164,27 @@ def _put_off(ctx: JobContext, session: Session, work: Work, payload: GoogleFeedP
     return True
 
 
+def _mark(ctx: JobContext, session: Session, feed: Feed, work: Work) -> None:
+    """Say that the product is being sent: the other messages of its burst wait. Rows that stand as sent stay so, lest a
+    run under way sends them as well."""
+    due = [offer for offer in work.offers if offer.sendable and _sends(offer, work, feed)]
+    rows = [Stands(each.key, "synced" if each.standing == "synced" else "pending", sent=True) for each in due]
+    store.stand(session, rows, now=ctx.now())
+
+
+def _sends(offer: Offer, work: Work, feed: Feed) -> bool:
+    return decide(offer, work.held.get(offer.offer_id), feed.now).act in ("insert", "patch")
+
+
 def _carry_out(ctx: JobContext, feed: Feed, work: Work) -> ProductFeedResult:
     """Send and delete up to PER_LEG offers, keep what became of them, and go on in another leg if there are more."""
-    with ctx.tenant_session(read_only=True) as session:
-        held = store.held(session, feed.settings.place, [offer.offer_id for offer in work.offers])
-    keys = [offer.key for offer in work.offers]
+    keys, held = [offer.key for offer in work.offers], work.held
     plan = sending.plan_of(keys, {offer.key: offer for offer in work.offers}, held, {}, feed)
     tasks, gone = plan.tasks[:PER_LEG], work.gone[: max(0, PER_LEG - len(plan.tasks))]
     more = len(tasks) + len(gone) < len(plan.tasks) + len(work.gone)
-    sent, dropped, stop = _call(ctx, feed.settings, plan, tasks, gone)
+    sent, dropped, kept, stop = _call(ctx, feed.settings, tasks, gone)
     sending.take(plan, sent, held, now=feed.now)
+    plan.refused, plan.counts.errors = plan.refused + len(kept), plan.counts.errors + len(kept)
     _keep(ctx, feed, work, plan, sent, dropped)
     done = _counted(ctx, plan, dropped)
     if isinstance(stop, DailyLimit):
@@ -176,27 +193,26 @@ def _carry_out(ctx: JobContext, feed: Feed, work: Work) -> ProductFeedResult:
         if stop.code == UNAUTHORIZED:
             disconnect(ctx, feed.settings)
         raise stop
-    if more:
+    if more and (tasks or dropped):  # where Google deletes nothing, another leg would ask for the same again
         ctx.continue_from(done.wire())
     return done
 
 
 def _call(
-    ctx: JobContext, settings: FeedSettings, plan: Plan, tasks: list[Task], gone: list[There]
-) -> tuple[list[Sent], list[There], Stop | None]:
+    ctx: JobContext, settings: FeedSettings, tasks: list[Task], gone: list[There]
+) -> tuple[list[Sent], list[There], list[Kept], Stop | None]:
     if not tasks and not gone:
-        return [], [], None
+        return [], [], [], None
     try:
         line = Line(ctx, settings)
         sent, stop = line.push(tasks)
         if stop is not None:
-            return sent, [], stop
-        dropped, stop = line.drop(gone)
-        return sent, dropped, stop
+            return sent, [], [], stop
+        return sent, *line.drop(gone)
     except DailyLimit as limit:
-        return [], [], limit
+        return [], [], [], limit
     except Permanent as error:
-        return [], [], error
+        return [], [], [], error
 
 
 def _keep(ctx: JobContext, feed: Feed, work: Work, plan: Plan, sent: list[Sent], dropped: list[There]) -> None:

@@ -70,6 +70,14 @@ class Plan:
     patched: int = 0
 
 
+def resumed(ctx: JobContext, run: UUID) -> Progress:
+    """Where a message of its own begins to send: what the run's earlier messages have tried still counts."""
+    with ctx.tenant_session(read_only=True) as session:
+        figures, refused = history.read(session, run), store.refused(session, run)
+    taken = figures.added + figures.updated if figures is not None else 0
+    return Progress(tried=taken + refused, refused=refused)
+
+
 def send_page(ctx: JobContext, line: Line, feed: Feed, run: UUID, progress: Progress) -> bool:
     """Send one page and keep what became of it; False when nothing waits any more.
 

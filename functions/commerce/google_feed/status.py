@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID
 
 from psycopg.types.json import Jsonb
@@ -18,7 +18,7 @@ from shared.google_feed.offers import Feed, build_all
 from shared.google_feed.verdicts import Verdict, verdicts
 from shared.integrations.google_auth import UNAUTHORIZED
 from shared.integrations.merchant import Page
-from shared.jobs import JobContext, Permanent, Session
+from shared.jobs import JobContext, Permanent, RateLimited, Session, Transient
 
 LOST_AFTER = timedelta(hours=24)
 """An active offer that Google does not list so long after its insert is inserted again."""
@@ -117,7 +117,8 @@ ORDER BY 1 LIMIT %(limit)s
 def collect(ctx: JobContext, feed: Feed, sync_id: UUID | None) -> int:
     """Write the verdict on every offer of ours; how many there were.
 
-    May end the leg: the cursor holds Google's page token. Raises what Google's answers raise.
+    May end the leg: the cursor holds Google's page token, and what has turned so far, which only its first reading can
+    tell. Raises what Google's answers raise.
     """
     if feed.settings.data_source_name is None:
         return 0  # nothing of ours can be told from others', and what is not told must not count as lost
@@ -126,8 +127,18 @@ def collect(ctx: JobContext, feed: Feed, sync_id: UUID | None) -> int:
     token, total, small = kept.get("token"), int(kept.get("total", 0)), list(kept.get("small", []))
     turned: Counter[str] = Counter(kept.get("turned", {}))
     line = Line(ctx, feed.settings)
+
+    def go_on() -> NoReturn:
+        found = {"total": total, "turned": dict(turned), "small": small}
+        ctx.continue_from({"began": began.isoformat(), "token": token, **found})
+
     while True:
-        page = _page(ctx, line, feed, token)
+        try:
+            page = _page(ctx, line, feed, token, sync_id)
+        except (Transient, RateLimited):
+            if token == kept.get("token"):
+                raise  # nothing was read in this leg
+            go_on()
         told = verdicts(page.products, data_source=feed.settings.data_source_name, language=feed.settings.language,
                         label=feed.settings.target_country)  # fmt: skip
         with ctx.tenant_session() as session:
@@ -137,19 +148,18 @@ def collect(ctx: JobContext, feed: Feed, sync_id: UUID | None) -> int:
         if token is None:
             break
         if ctx.remaining_s() < CHUNK_ROOM_S:
-            state = {"token": token, "total": total, "turned": dict(turned), "small": small}
-            ctx.continue_from({"began": began.isoformat(), **state})
+            go_on()
     with ctx.final_session() as session:
         _close(ctx, session, feed, sync_id, began=began, turned=turned, small=small)
     return total
 
 
-def _page(ctx: JobContext, line: Line, feed: Feed, token: str | None) -> Page:
+def _page(ctx: JobContext, line: Line, feed: Feed, token: str | None, sync_id: UUID | None) -> Page:
     try:
         return line.ask(lambda google: google.products(token))
     except Permanent as error:
         if error.code == UNAUTHORIZED:
-            disconnect(ctx, feed.settings)
+            disconnect(ctx, feed.settings, sync_id)
         raise
 
 

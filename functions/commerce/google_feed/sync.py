@@ -135,7 +135,7 @@ def _walk(ctx: JobContext, feed: Feed, payload: GoogleFeedSync, run: UUID) -> Fe
         step = "send"
     line = Line(ctx, feed.settings)
     if step == "send":
-        progress = sending.Progress.of(kept.get("sending", {}))
+        progress = sending.Progress.of(kept["sending"]) if "sending" in kept else sending.resumed(ctx, run)
         while sending.send_page(ctx, line, feed, run, progress):
             if legs.over():
                 return _hand_on(ctx, payload, run, legs, {"step": "send", "sending": progress.wire()})

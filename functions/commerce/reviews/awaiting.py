@@ -55,16 +55,20 @@ class AwaitingDeliveryResult(Payload):
 
 @dataclass(slots=True)
 class Progress:
-    """Where the run stands, over all its legs. `after`: (fulfilled_at, else infinity; id) of the last row seen."""
+    """Where the run stands, over all its legs.
+
+    `after`: (fulfilled_at, else infinity; id) of the last row seen. `answered`: whether Shopify has answered once.
+    """
 
     delivered: int = 0
     promoted: int = 0
     skipped: int = 0
     waiting: int = 0
     after: tuple[str, str] = ("-infinity", "")
+    answered: bool = False
 
     def result(self) -> AwaitingDeliveryResult:
-        counts = {name: value for name, value in asdict(self).items() if name != "after"}
+        counts = {name: getattr(self, name) for name in ("delivered", "promoted", "skipped", "waiting")}
         return AwaitingDeliveryResult(checked=sum(counts.values()), **counts)
 
 
@@ -113,20 +117,27 @@ SET delivered_at = COALESCE(f.delivered_at, s.delivered_at), shipment_status = C
 FROM unnest(%(ids)s::text[], %(states)s::text[], %(delivered)s::timestamptz[], %(estimated)s::timestamptz[])
      AS s (id, state, delivered_at, estimated_at)
 WHERE f.shopify_fulfillment_id = s.id
+  AND (COALESCE(f.delivered_at, s.delivered_at), COALESCE(s.state, f.shipment_status),
+       COALESCE(s.estimated_at, f.estimated_delivery_at))
+      IS DISTINCT FROM (f.delivered_at, f.shipment_status, f.estimated_delivery_at)
 """
 
 MOVE = """
--- reviews: rows move on, if they still wait
+-- reviews: rows move on, if they still wait; a row of which nothing is new is not written
 UPDATE review_email_queue q
 SET status = COALESCE(m.status, q.status), scheduled_at = COALESCE(m.scheduled_at, q.scheduled_at),
     fulfilled_at = COALESCE(q.fulfilled_at, m.fulfilled_at), delivered_at = COALESCE(m.delivered_at, q.delivered_at),
-    metadata = CASE WHEN m.promoted THEN COALESCE(q.metadata, '{}') || '{"promoted": true}' ELSE q.metadata END,
+    metadata = CASE WHEN NOT m.promoted THEN q.metadata
+                    WHEN jsonb_typeof(q.metadata) = 'object' THEN q.metadata || '{"promoted": true}'
+                    ELSE '{"promoted": true}' END,
     skip_reason = m.reason, skipped_at = CASE WHEN m.status = 'skipped' THEN %(now)s::timestamptz END,
     skipped_by = CASE WHEN m.status = 'skipped' THEN 'system' END
 FROM unnest(%(ids)s::text[], %(statuses)s::text[], %(times)s::timestamptz[], %(reasons)s::text[],
             %(fulfilled)s::timestamptz[], %(delivered)s::timestamptz[], %(promoted)s::boolean[])
      AS m (id, status, scheduled_at, reason, fulfilled_at, delivered_at, promoted)
 WHERE q.id = m.id AND q.status IN ('pending', 'awaiting_delivery')
+  AND (COALESCE(m.status, q.status), COALESCE(q.fulfilled_at, m.fulfilled_at), COALESCE(m.delivered_at, q.delivered_at))
+      IS DISTINCT FROM (q.status, q.fulfilled_at, q.delivered_at)
 RETURNING q.id, q.order_id, q.customer_id, q.status, q.scheduled_at, q.template_type, q.sequence_number,
           q.metadata ->> 'templateId' AS template_id
 """
@@ -149,7 +160,7 @@ def review_email_awaiting_delivery(ctx: JobContext, payload: ReviewEmailAwaiting
     done = _progress(ctx.cursor)
     with ctx.tenant_session(read_only=True) as session:
         settings = review_settings(session)
-        asker = _Asker(ctx, bool(session.value(CONNECTED)))
+        asker = _Asker(ctx, bool(session.value(CONNECTED)), done)
     while page := _page(ctx, done.after):
         orders = sorted({row["order_id"] for row in page})
         with ctx.tenant_session(read_only=True) as session:
@@ -196,8 +207,8 @@ def _left_at(row: Row, parcels: Parcels) -> datetime | None:
 class _Asker:
     """Asks Shopify while it answers. `on`: whether there is a shop that can still be asked."""
 
-    def __init__(self, ctx: JobContext, on: bool) -> None:
-        self._ctx, self._on, self._answered = ctx, on, False
+    def __init__(self, ctx: JobContext, on: bool, done: Progress) -> None:
+        self._ctx, self._on, self._done = ctx, on, done
         self._shop: Shopify | None = None
 
     def ask(self, legacy_ids: Sequence[str]) -> None:
@@ -215,11 +226,11 @@ class _Asker:
                 self._give_up(error.code)
                 return
             except (RateLimited, Transient) as error:
-                if not self._answered:
+                if not self._done.answered:
                     raise
                 self._give_up(error.code)
                 return
-            self._answered = True
+            self._done.answered = True
             self._store(states)
 
     def _give_up(self, code: str) -> None:
@@ -245,7 +256,9 @@ def _work_off(
 ) -> None:
     """Decide about every row of a page and write it down at once."""
     now, mails = ctx.now(), [queued_mail(row) for row in page]
-    reasons = stop_reasons(session, settings, [each.candidate(settings) for each in mails], now=now)
+    # A row that waits for its parcel has no time yet, so it is not late.
+    asked = [replace(each.candidate(settings), wanted_at=None) for each in mails]
+    reasons = stop_reasons(session, settings, asked, now=now)
     parcels = parcels_of(session, sorted({each.order_id for each in mails}))
     moves = [
         Move(each.id, "skipped", reason=reasons[each.id])

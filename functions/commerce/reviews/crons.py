@@ -15,10 +15,13 @@ WHERE (status = 'scheduled' AND scheduled_at <= :now::timestamptz)
 LIMIT 1
 """
 
+# As the job moves them that is started with maxRetries 5; rows of apps may lack a number or the time.
 RETRY_DUE = """
 SELECT 1 FROM review_email_queue
-WHERE (status = 'failed' AND attempts < max_attempts
-       AND last_attempt_at <= :now::timestamptz - least(power(2, least(attempts, 6)), 60) * interval '1 minute')
+WHERE (status = 'failed' AND coalesce(attempts, 0) < least(max_attempts, 5)
+       AND (last_attempt_at IS NULL
+            OR last_attempt_at <= :now::timestamptz
+                                  - least(power(2, least(coalesce(attempts, 0), 6)), 60) * interval '1 minute'))
    OR (status = 'processing' AND lease_expires_at < :now::timestamptz)
 LIMIT 1
 """

@@ -50,7 +50,11 @@ SELECT %(slug)s, b.order_id, b.order_number, b.customer_email, b.customer_name, 
        %(number)s + 1, b.sequence_id, b.trigger_event, %(type)s, %(incentive)s OR COALESCE(b.force_incentive, false),
        b.force_incentive, %(max_attempts)s,
        jsonb_build_object('products', COALESCE(b.metadata -> 'products', '[]')), %(now)s, %(now)s
-FROM review_email_queue b WHERE b.id = %(base)s
+FROM review_email_queue b
+WHERE b.id = %(base)s AND NOT EXISTS (  -- older rows hold the organization's id where ours hold the slug
+    SELECT FROM review_email_queue o
+    WHERE o.tenant_id = current_setting('cgk.tenant_id') AND o.order_id = b.order_id
+      AND o.sequence_number = %(number)s + 1)
 ON CONFLICT (tenant_id, order_id, sequence_number) DO NOTHING
 RETURNING id
 """

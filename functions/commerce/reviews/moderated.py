@@ -12,19 +12,22 @@ from shared.events.alerts import AlertApiFailure
 from shared.events.base import Payload
 from shared.events.integrations import KlaviyoSync
 from shared.events.reviews import ReviewModerated
+from shared.ids import find_order
 from shared.integrations.shopify import Shopify
 from shared.jobs import JobContext, Permanent, RateLimited, Session, job
 from shared.jobs.context import Row
 from shared.jobs.queues import REVIEW_EMAIL
-from shared.mail import EMITS, mail
+from shared.mail import EMITS, Template, find_template, mail
 from shared.mail.addresses import is_address
 from shared.mail.ledger import keyring
+from shared.mail.registry import built_in
 from shared.reviews.incentives import has_other_code, incentive_code, is_earned
 from shared.reviews.queue import log, skip_open
 from shared.reviews.sending import CATEGORY, NOBODY, SOMETHING
 from shared.reviews.settings import Incentive, ReviewSettings, incentive_of, review_settings
 from shared.reviews.shop import Discount, DiscountRefused, create_discount
 
+THANKS = "review_thank_you"
 STATUS = {"approve": "approved", "reject": "rejected", "spam": "spam"}
 NO_ACCESS = frozenset(
     (
@@ -55,9 +58,9 @@ SELECT r.id, r.product_id, r.order_id, r.author_name, r.author_email, r.is_verif
        r.status::text AS status, r.imported_from, p.title AS product_title,
        (SELECT count(*) FROM review_media m WHERE m.review_id = r.id)::int AS photos,
        ARRAY[r.product_id, p.id, p.shopify_product_id] AS products,
-       c.code, c.expires_at, c.discount_type AS incentive_discount_type, c.discount_value AS incentive_discount_value,
-       EXISTS (SELECT FROM klaviyo_connections k WHERE k.is_active) AS klaviyo,
-       EXISTS (SELECT FROM review_email_templates t WHERE t.type = 'thank_you' AND t.is_enabled) AS thanks
+       c.code, c.expires_at, c.shopify_discount_id, c.discount_type AS incentive_discount_type,
+       c.discount_value AS incentive_discount_value,
+       EXISTS (SELECT FROM klaviyo_connections k WHERE k.is_active) AS klaviyo
 FROM reviews r
 LEFT JOIN LATERAL (SELECT * FROM products x WHERE x.id = r.product_id OR x.shopify_product_id = r.product_id
                    ORDER BY (x.id = r.product_id) DESC LIMIT 1) p ON true
@@ -115,9 +118,7 @@ def handle_review_moderated(ctx: JobContext, payload: ReviewModerated) -> Review
     no discount can be made costs the reviewer the reward, not the mail; somebody is told once a day.
     """
     with ctx.tenant_session() as session:
-        review = session.one(REVIEW, {"id": payload.review_id})
-        if review is None:
-            raise Permanent("REVIEW_NOT_FOUND", "no review has this id")
+        review = _review(session, payload.review_id)
         settings = review_settings(session)
         current = review["status"] == STATUS[payload.action]
         skipped = _end_requests(session, review, ctx.now()) if current else 0
@@ -132,6 +133,15 @@ def handle_review_moderated(ctx: JobContext, payload: ReviewModerated) -> Review
     return ReviewModeratedResult.model_validate(
         {"review_id": payload.review_id, "action": payload.action, "outcome": outcome, "skipped_rows": skipped}
     )
+
+
+def _review(session: Session, id: str) -> Row:
+    """The columns of REVIEW; `order_id` is orders.id where there is such an order. Permanent REVIEW_NOT_FOUND."""
+    review = session.one(REVIEW, {"id": id})
+    if review is None:
+        raise Permanent("REVIEW_NOT_FOUND", "no review has this id")
+    order = find_order(session, review["order_id"]) if review["order_id"] else None
+    return {**review, "order_id": order["id"]} if order else review
 
 
 def _end_requests(session: Session, review: Row, now: datetime) -> int:
@@ -179,9 +189,16 @@ def _answer(ctx: JobContext, review: Row, payload: ReviewModerated, settings: Re
         return "notifications_off"
     template = "review_rejected"
     if approved:
-        template = "review_thank_you" if review["thanks"] else "review_approved"
+        template = THANKS if _has_own_thanks(ctx) else "review_approved"
     key = f"review-moderated:{review['id']}:{payload.action}"
     return "notified" if _mail(ctx, template, review, payload, key, {}) else "notifications_off"
+
+
+def _has_own_thanks(ctx: JobContext) -> bool:
+    """Whether the tenant has a text of its own to thank with, and has it switched on."""
+    with ctx.tenant_session(read_only=True) as session:
+        found = find_template(session, THANKS)
+    return isinstance(found, Template) and found != built_in(THANKS)
 
 
 def _mail(
@@ -212,12 +229,16 @@ def _mail(
 def _reward(ctx: JobContext, review: Row, settings: ReviewSettings) -> Reward | None:
     """The code that the review has, or earns now; None when it earns none."""
     if review["code"] is not None:
+        if review["shopify_discount_id"] is None:
+            return None  # an app's, in our table only: it would not work at the checkout
         held = incentive_of(review, settings.currency)
         return Reward(review["code"], held.text, review["expires_at"]) if held else None
     if not settings.row["incentive_enabled"]:
         return None
     if settings.incentive is None:
-        ctx.log.warning("the reward for reviews is switched on and makes no sense", extra={"code": "misconfigured"})
+        ctx.log.warning(
+            "the reward for reviews is switched on and makes no sense", extra={"code": "incentive_misconfigured"}
+        )
         return None
     with ctx.tenant_session(read_only=True) as session:
         earned = is_earned(settings, review) and not has_other_code(session, review, now=ctx.now())

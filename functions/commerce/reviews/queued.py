@@ -54,7 +54,7 @@ RESCHEDULE = """
 UPDATE review_email_queue
 SET status = 'scheduled', scheduled_at = %(scheduled_at)s, template_type = %(type)s,
     customer_id = COALESCE(NULLIF(customer_id, ''), %(customer_id)s),
-    metadata = (COALESCE(metadata, '{}') - 'templateId') || %(notes)s
+    metadata = CASE WHEN jsonb_typeof(metadata) = 'object' THEN metadata - 'templateId' ELSE '{}' END || %(notes)s
 WHERE id = %(id)s
 """
 

@@ -20,16 +20,17 @@ class ReviewRetryResult(Payload):
     waiting: int
 
 
-# min(2^attempts, 60) minutes after the attempts-th failure: 2, 4, 8, 16.
+# min(2^attempts, 60) minutes after the attempts-th failure: 2, 4, 8, 16. Rows of apps may lack a number or the time.
 MOVE_PAGE = """
 -- reviews: a page of failed mails whose time has come
 UPDATE review_email_queue q
 SET status = 'scheduled', scheduled_at = %(now)s
 WHERE q.id IN (
     SELECT f.id FROM review_email_queue f
-    WHERE f.status = 'failed' AND f.attempts < LEAST(f.max_attempts, %(most)s)
-      AND f.last_attempt_at <= %(now)s::timestamptz
-                               - LEAST(power(2, LEAST(f.attempts, 6)), 60) * interval '1 minute'
+    WHERE f.status = 'failed' AND COALESCE(f.attempts, 0) < LEAST(f.max_attempts, %(most)s)
+      AND (f.last_attempt_at IS NULL
+           OR f.last_attempt_at <= %(now)s::timestamptz
+                                   - LEAST(power(2, LEAST(COALESCE(f.attempts, 0), 6)), 60) * interval '1 minute')
     ORDER BY f.last_attempt_at, f.id LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED)
 """
@@ -43,8 +44,8 @@ WHERE status = 'processing' AND lease_expires_at < %(now)s
 
 COUNT = """
 -- reviews: failed mails that stay, given up or waiting
-SELECT count(*) FILTER (WHERE attempts >= LEAST(max_attempts, %(most)s))::int AS dead,
-       count(*) FILTER (WHERE attempts < LEAST(max_attempts, %(most)s))::int AS waiting
+SELECT count(*) FILTER (WHERE COALESCE(attempts, 0) >= LEAST(max_attempts, %(most)s))::int AS dead,
+       count(*) FILTER (WHERE COALESCE(attempts, 0) < LEAST(max_attempts, %(most)s))::int AS waiting
 FROM review_email_queue WHERE status = 'failed'
 """
 

@@ -56,8 +56,10 @@ CLAIM_ONE = """
 -- reviews: take one row, whatever its time
 UPDATE review_email_queue
 SET status = 'processing', trigger_run_id = %(run)s, lease_expires_at = %(lease)s, last_attempt_at = %(now)s,
-    attempts = COALESCE(attempts, 0) + 1, max_attempts = GREATEST(max_attempts, COALESCE(attempts, 0) + %(grant)s),
-    resend_count = resend_count + %(resend)s, metadata = COALESCE(metadata, '{}') || %(notes)s,
+    attempts = COALESCE(attempts, 0) + 1,
+    max_attempts = GREATEST(COALESCE(max_attempts, %(max_attempts)s), COALESCE(attempts, 0) + %(grant)s),
+    resend_count = resend_count + %(resend)s,
+    metadata = CASE WHEN jsonb_typeof(metadata) = 'object' THEN metadata ELSE '{}' END || %(notes)s,
     skip_reason = NULL, skipped_at = NULL, skipped_by = NULL
 WHERE id = %(id)s
 RETURNING *
@@ -149,8 +151,9 @@ def _refused(row: Row, ctx: JobContext, *, force: bool) -> ReviewSendResult | No
         left_s = (lease - ctx.now()).total_seconds()
         # Its holder may have died: the lease lasts longer than all our attempts together, so none is burnt on it.
         raise Deferred("IN_FLIGHT", "another run is sending this mail", after_s=max(1.0, left_s))
-    if status == "sent" and metadata.get("resentBy") == str(ctx.run_id):  # this run, before it was cut off
-        return _result(row["id"], "resent", message_id=row["resend_message_id"])
+    if status == "sent" and metadata.get("forcedBy") == str(ctx.run_id):
+        # This run, before it was cut off, or the worker while this run waited: the order is carried out.
+        return _result(row["id"], "resent" if row["resend_count"] else "sent", message_id=row["resend_message_id"])
     if status in ("pending", "awaiting_delivery"):  # nobody asks about a parcel that is still on its way
         return _result(row["id"], "not_sendable")
     if not force:
@@ -184,9 +187,9 @@ def _claim(row: Row, ctx: JobContext, *, force: bool) -> dict[str, Any]:
     """
     again = force and row["status"] == "sent"
     ended = force and (row["status"] == "skipped" or is_dead(row))
-    notes: dict[str, Any] = {"forced": True} if force else {}
+    notes: dict[str, Any] = {"forced": True, "forcedBy": str(ctx.run_id)} if force else {}
     if again:
-        notes |= {"resentAt": ctx.now().isoformat(), "resentBy": str(ctx.run_id)}
+        notes["resentAt"] = ctx.now().isoformat()
     if ended:
         notes["mailNumber"] = queued_mail(row).mail_number + 1
     return {
@@ -194,6 +197,7 @@ def _claim(row: Row, ctx: JobContext, *, force: bool) -> dict[str, Any]:
         "run": str(ctx.run_id),
         "now": ctx.now(),
         "lease": ctx.now() + CLAIM_LEASE,
+        "max_attempts": MAX_ATTEMPTS,
         "grant": MAX_ATTEMPTS if again or ended else 0,
         "resend": int(again),
         "notes": Jsonb(notes),

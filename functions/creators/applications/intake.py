@@ -98,6 +98,10 @@ def _visible(ctx: JobContext, session: Session, application_id: str) -> Row:
 
 # -- creator-process-application -------------------------------------------------------------------------------------
 
+ADDRESS = """
+-- applications: the address of an application, nothing locked
+SELECT email FROM creator_applications WHERE id = %(id)s
+"""
 NORMALISE = """
 -- applications: an application in the form that everything else compares
 UPDATE creator_applications
@@ -201,14 +205,18 @@ def process_application(ctx: JobContext, payload: CreatorApplicationProcess) -> 
 
 
 def _superseded(ctx: JobContext, session: Session, payload: CreatorApplicationProcess) -> int:
-    """Bring the application into form and let older ones of its address give way; how many."""
+    """Bring the application into form and let older ones of its address give way; how many.
+
+    The address is locked before any row: of two runs of one address the later one may have to supersede the row that
+    the earlier one would hold while it waits.
+    """
+    session.lock(f"applications:address:{_address(session.value(ADDRESS, {'id': payload.application_id}), payload)}")
     application = lock_application(session, payload.application_id)
     if application["status"] in reviews.DECIDED_STATUSES:
         return 0
-    email = (application["email"] or payload.email or "").strip().lower()
+    email = _address(application["email"], payload)
     if not is_address(email):
         raise Permanent("INVALID_EMAIL", "the application's address is none")
-    session.lock(f"applications:address:{email}")  # two applications of one address at once
     utm = {name: _text(value) for name, value in (payload.utm_params or {}).items()}
     params = {
         "id": application["id"],
@@ -226,6 +234,11 @@ def _superseded(ctx: JobContext, session: Session, payload: CreatorApplicationPr
     older = [str(row["id"]) for row in session.all(SUPERSEDE, params)]
     cancel_queued(session, ctx.tenant.slug, [REFERENCE + id for id in older], "superseded", now=now)
     return len(older)
+
+
+def _address(known: str | None, payload: CreatorApplicationProcess) -> str:
+    """The row's own address, else the publisher's; '' when neither names one."""
+    return (known or payload.email or "").strip().lower()
 
 
 def handle(text: str | None) -> str | None:

@@ -211,6 +211,7 @@ def _told(
         metadata={"applicationId": id},
         dedupe_key=f"application:{id}:{payload.mode}:{number or 0}",
         thread_ts=review["slack_message_ts"] if number else None,
+        thread_channel=review["slack_channel_id"] if number else None,
         fields=_fields(application) if number is None else (),
         links=_profiles(application) if number is None else (),
         text=None if number is None else _reminder(number, waited_h),

@@ -49,11 +49,6 @@ WITH ended AS (
 UPDATE public.creator_brand_memberships SET status = 'terminated', updated_at = %(now)s
 WHERE creator_id = %(identity)s AND organization_id = current_setting('cgk.tenant_id')::uuid AND status = 'pending'
 """
-PENDING_MEMBER = """
--- applications: a membership that never began
-SELECT status::text FROM public.creator_brand_memberships
-WHERE creator_id = %(identity)s AND organization_id = current_setting('cgk.tenant_id')::uuid AND status = 'pending'
-"""
 
 
 class RejectionResult(Payload):

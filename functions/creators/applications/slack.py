@@ -13,6 +13,7 @@ from shared.events.alerts import AlertApiFailure
 from shared.events.applications import CreatorSlackNotification
 from shared.events.base import Payload
 from shared.jobs import Delivery, JobContext, Retry, Session, job
+from shared.jobs.context import Row
 from shared.jobs.queues import CREATOR_APPLICATIONS
 from shared.mail import find_people
 
@@ -70,7 +71,7 @@ def slack_notification(ctx: JobContext, payload: CreatorSlackNotification) -> Sl
     """
     with ctx.tenant_session(read_only=True) as session:
         name = _name(session, payload)
-        thread_ts = _thread(session, payload)
+        thread = _thread(session, payload)
     facts = payload.metadata or {}
     notice = Notice(
         type=payload.notification_type,
@@ -78,7 +79,8 @@ def slack_notification(ctx: JobContext, payload: CreatorSlackNotification) -> Sl
         variables={**_plain(facts), "creatorName": name},
         metadata=facts,
         dedupe_key=post_key(payload),
-        thread_ts=thread_ts,
+        thread_ts=thread["slack_message_ts"] if thread else None,
+        thread_channel=thread["slack_channel_id"] if thread else None,
     )
     done = post_notice(ctx, notice)
     return SlackResult(
@@ -100,10 +102,9 @@ def _plain(facts: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in facts.items() if isinstance(value, str | int | float | bool)}
 
 
-def _thread(session: Session, payload: CreatorSlackNotification) -> str | None:
-    """An approval answers the first message of its review."""
+def _thread(session: Session, payload: CreatorSlackNotification) -> Row | None:
+    """An approval answers the first message of its review, where that stands in the same channel."""
     if payload.notification_type != "application_approved":
         return None
     application = (payload.metadata or {}).get("applicationId") or payload.creator_id.removeprefix(REFERENCE)
-    row = session.one(THREAD, {"application": str(application), "creator": payload.creator_id})
-    return row["slack_message_ts"] if row else None
+    return session.one(THREAD, {"application": str(application), "creator": payload.creator_id})

@@ -124,6 +124,25 @@ def test_brand_override_then_default_then_vendor() -> None:
     assert offer(product(vendor=None)).content.get("brand") is None
 
 
+@pytest.mark.parametrize("word", ["Unknown", "n/a", " GENERIC ", "No brand", "Does not exist"])
+def test_placeholder_is_no_brand(word: str) -> None:
+    made = offer(product(vendor=word))
+
+    assert "brand" not in made.content
+    assert codes(made) == ["MISSING_BRAND"]
+    assert offer(product(overrides={"": {"brand_override": word}})).content["brand"] == "Acme"
+
+
+@pytest.mark.parametrize(
+    ("own", "expected"),
+    [("<b>Own</b> &amp; more\n text", "Own & more text"), ("<p></p>", "Sharp & good."), (None, "Sharp & good.")],
+)
+def test_description_is_plain_text_whoever_wrote_it(own: str | None, expected: str) -> None:
+    made = offer(product(overrides={"": {"description_override": own}}))
+
+    assert made.content["description"] == expected
+
+
 def test_overrides_of_the_variant_win_field_by_field() -> None:
     rows = {"": {"title_override": "Whole", "color": "Blue", "is_excluded": False}, "1101": {"title_override": "Own"}}
     made = offer(product(overrides=rows))
@@ -281,6 +300,12 @@ def test_warnings_go_out(fields: Any, variant_fields: Any, code: str) -> None:
     assert made.sendable
 
 
+def test_apparel_by_its_words_needs_its_attributes_whatever_the_category() -> None:
+    made = offer(product(product_type="Women's Shoes"), category_mapping={"Women's Shoes": "632"})
+
+    assert codes(made) == ["MISSING_APPAREL_ATTRIBUTE"]
+
+
 @pytest.mark.parametrize(
     ("today", "apparel", "least"),
     [("2027-01-30", False, 100), ("2027-01-30", True, 250), ("2027-01-31", False, 500), ("2027-01-31", True, 500)],
@@ -291,7 +316,18 @@ def test_least_size_of_an_image(today: str, apparel: bool, least: int) -> None:
 
 @pytest.mark.parametrize(
     ("category", "expected"),
-    [("166", True), ("1604", True), ("Apparel & Accessories > Shoes", True), ("1", False), ("Hardware", False)],
+    [
+        ("166", True),
+        ("1604", True),
+        ("5598", True),  # Clothing > Outerwear > Coats & Jackets
+        ("543644", True),  # Clothing Accessories > Hair Accessories > Hair Pins, Claws & Clips > Hair Pins
+        ("201", True),  # Jewelry > Watches
+        ("Apparel & Accessories > Shoes", True),
+        ("1", False),
+        ("8", False),
+        ("5004", False),  # Animals & Pet Supplies > Dog Apparel
+        ("Hardware", False),
+    ],
 )
 def test_apparel_category(category: str, expected: bool) -> None:
     assert validation.apparel_category(category) is expected
@@ -413,7 +449,8 @@ def held(made: Offer, **fields: Any) -> Held:
         ({"content_hash": "x", "inserts_today": 2, "inserts_day": date(2026, 11, 19)}, "insert", False),
         ({"content_hash": "x", "offer_hash": "-.-.-.-.-", "inserts_today": 2}, "patch", True),
         ({"offer_hash": "-.-.-.-.-"}, "patch", False),
-        ({"last_inserted_at": NOW - timedelta(days=25)}, "insert", False),
+        ({"last_inserted_at": NOW - timedelta(days=25, seconds=1)}, "insert", False),
+        ({"last_inserted_at": NOW - timedelta(days=25)}, "nothing", False),
         ({"last_inserted_at": NOW - timedelta(days=24, hours=23)}, "nothing", False),
         ({"state": "deleted"}, "insert", False),
         ({"state": "refused"}, "refused", False),

@@ -37,15 +37,15 @@ def test_name_of_an_input(offer_id: str, plain: bool) -> None:
 @pytest.mark.parametrize(
     ("now", "expected"),
     [
-        ("2026-11-20T12:00:00Z", "2026-11-21T08:10:00Z"),
-        ("2026-11-21T07:59:00Z", "2026-11-21T08:10:00Z"),
-        ("2026-11-21T08:01:00Z", "2026-11-22T08:10:00Z"),
-        ("2026-07-01T12:00:00Z", "2026-07-02T07:10:00Z"),
-        ("2026-10-31T12:00:00Z", "2026-11-01T07:10:00Z"),
+        ("2026-11-20T11:59:59Z", "2026-11-20T12:10:00Z"),
+        ("2026-11-20T12:00:00Z", "2026-11-21T12:10:00Z"),
+        ("2026-11-20T12:05:00Z", "2026-11-21T12:10:00Z"),
+        ("2026-11-20T23:30:00-08:00", "2026-11-21T12:10:00Z"),
+        ("2026-07-01T06:00:00Z", "2026-07-01T12:10:00Z"),
     ],
-    ids=["winter", "before midnight there", "after midnight there", "summer", "the day the clocks go back"],
+    ids=["before noon", "at noon", "the new day's quota is used up too", "clock of another zone", "summer"],
 )
-def test_quota_returns_at_midnight_in_california(now: str, expected: str) -> None:
+def test_quota_returns_at_noon_utc(now: str, expected: str) -> None:
     assert quota_returns_at(datetime.fromisoformat(now)) == datetime.fromisoformat(expected).astimezone(UTC)
 
 
@@ -80,6 +80,8 @@ def test_too_many_requests() -> None:
         return _too_much(answer(429, {"details": [{"metadata": {"REASON": reason}}]}, **headers))
 
     assert type(quota("quota/daily_limit_exceeded")).__name__ == "DailyLimit"
+    assert type(quota("QUOTA_TOO_MANY_REQUESTS")).__name__ == "DailyLimit"
+    assert type(quota("QUOTA_REQUEST_RATE_TOO_HIGH")).__name__ == "RateLimited"
     waits = [quota("quota/request_rate_too_high", Retry_After="12"), quota("quota/request_rate_too_high")]
     assert [each.after_s for each in waits if isinstance(each, RateLimited)] == [12.0, 60.0]
     assert _facts(answer(429, b"")) == ("HTTP_429", "", "")

@@ -187,6 +187,9 @@ CREATE TABLE google_feed_sync_history (
     PRIMARY KEY (id)
 );
 
+-- ensure index ix_google_feed_sync_history_started_at_e43b
+CREATE INDEX ix_google_feed_sync_history_started_at_e43b ON google_feed_sync_history (started_at) WHERE status = 'running';
+
 -- ensure table product_cogs
 CREATE TABLE product_cogs (
     id text NOT NULL DEFAULT gen_random_uuid()::text,

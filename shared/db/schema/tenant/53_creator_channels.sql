@@ -31,6 +31,9 @@ CREATE TABLE tenant_slack_notifications (
     CHECK (status IN ('sent', 'failed', 'rate_limited'))
 );
 
+-- ensure index ix_tenant_slack_notifications_payload_dedupekey
+CREATE INDEX ix_tenant_slack_notifications_payload_dedupekey ON tenant_slack_notifications ((payload ->> 'dedupeKey'));
+
 -- ensure table site_config
 CREATE TABLE site_config (
     id text NOT NULL DEFAULT gen_random_uuid()::text,

@@ -65,6 +65,12 @@ CREATE TABLE review_incentive_codes (
 -- ensure index ux_review_incentive_codes_review_id_2cb5
 CREATE UNIQUE INDEX ux_review_incentive_codes_review_id_2cb5 ON review_incentive_codes (review_id) WHERE review_id is not null;
 
+-- ensure index ix_review_incentive_codes_order_id
+CREATE INDEX ix_review_incentive_codes_order_id ON review_incentive_codes (order_id);
+
+-- ensure index ix_review_incentive_codes_lower_customer_email_created_at
+CREATE INDEX ix_review_incentive_codes_lower_customer_email_created_at ON review_incentive_codes (lower(customer_email), created_at);
+
 -- ensure index ix_review_incentive_codes_status_expires_at
 CREATE INDEX ix_review_incentive_codes_status_expires_at ON review_incentive_codes (status, expires_at);
 
@@ -202,6 +208,12 @@ CREATE INDEX ix_review_email_queue_fulfilled_at_id_0edb ON review_email_queue (f
 
 -- ensure index ix_review_email_queue_lower_customer_email_sent_at
 CREATE INDEX ix_review_email_queue_lower_customer_email_sent_at ON review_email_queue (lower(customer_email), sent_at);
+
+-- ensure index ix_review_email_queue_order_id
+CREATE INDEX ix_review_email_queue_order_id ON review_email_queue (order_id);
+
+-- ensure index ix_review_email_queue_skipped_at_b1d0
+CREATE INDEX ix_review_email_queue_skipped_at_b1d0 ON review_email_queue (skipped_at) WHERE status = 'skipped';
 
 -- ensure index ix_review_email_queue_sent_at
 CREATE INDEX ix_review_email_queue_sent_at ON review_email_queue (sent_at);

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from shared.events.google_feed import GoogleFeedImageOptimize, ImageOptions
+from shared.google_feed.pictures import object_key
 from shared.jobs.testing import Deliver, ManualClock
 from tests.builders.google_feed import a_feed, a_product, an_image
 from tests.builders.pictures import Pictures
@@ -220,6 +221,40 @@ def test_same_message_twice(rows: Rows, images: Pictures, bucket: Any, deliver: 
     images.put(URL, an_image((900, 600), orientation=6))
     assert deliver(optimize(options=options)).result["outcome"] == "optimized"
     assert len(stored(bucket)) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "shown", "orientation", "told"),
+    [
+        ("failed", "copy", 6, True),
+        ("approved", "copy", 6, False),
+        ("optimized", "other", None, True),
+        ("failed", "other", None, False),
+    ],
+    ids=["copy is shown again", "same copy", "original instead of a copy", "original as before"],
+)
+def test_product_is_sent_when_the_feed_shows_another_image(
+    rows: Rows,
+    images: Pictures,
+    bucket: Any,
+    deliver: Deliver,
+    status: str,
+    shown: str,
+    orientation: int | None,
+    told: bool,
+) -> None:
+    a_feed(rows)
+    images.put(URL, an_image((900, 900), orientation=orientation))
+    copy = f"https://files.cgk.test/{object_key(URL, None)}"
+    rows.execute(
+        "INSERT INTO google_feed_images (shopify_product_id, original_url, status, optimized_url, original_size_bytes)"
+        " VALUES ('11', %s, %s, %s, 1)",
+        (URL, status, copy if shown == "copy" else "https://files.cgk.test/other.jpg"),
+    )
+
+    done = deliver(optimize())
+
+    assert [name for name, _ in done.emitted] == (["googleFeed.productUpdate"] if told else [])
 
 
 def test_background_is_not_removed(rows: Rows, images: Pictures, bucket: Any, deliver: Deliver) -> None:

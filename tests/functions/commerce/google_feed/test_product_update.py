@@ -116,6 +116,18 @@ def test_deletion_counts_an_offer_that_is_gone_already(
     assert rows("SELECT DISTINCT sync_status::text AS s FROM google_feed_products") == [{"s": "excluded"}]
 
 
+def test_deletion_that_google_refuses_is_an_error(rows: Rows, synced: MerchantFake, deliver: Deliver) -> None:
+    synced.fail(400, match="11_1102")
+
+    done = deliver(delete())
+
+    assert done.result == {"outcome": "deleted", "inserted": 0, "patched": 0, "deleted": 1, "errors": 1}
+    assert rows("SELECT offer_id, state FROM google_feed_offers ORDER BY 1") == [
+        {"offer_id": "11_1101", "state": "deleted"},
+        {"offer_id": "11_1102", "state": "active"},
+    ]
+
+
 def test_burst_of_messages_is_at_most_two_rounds(
     rows: Rows, synced: MerchantFake, deliver: Deliver, drain: Any, clock: ManualClock
 ) -> None:
@@ -129,6 +141,35 @@ def test_burst_of_messages_is_at_most_two_rounds(
     assert rounds == 1
     assert len(synced.asks("insert", "patch")) <= 4
     assert synced.accounts["1234567"].held()["11_1101"].attributes["title"].startswith("Title")
+
+
+@pytest.mark.parametrize("product", ["11", "12"], ids=["known", "new"])
+def test_product_is_marked_before_google_is_asked(
+    rows: Rows, synced: MerchantFake, deliver: Deliver, clock: ManualClock, product: str
+) -> None:
+    """Messages that other workers have begun in the same second find the mark, and wait."""
+    a_product(rows, 12)
+    rows.execute("UPDATE product_variants SET price_cents = 2100 WHERE shopify_variant_id = '1101'")
+    found: list[Any] = []
+
+    def look(what: str, body: Any) -> None:
+        found.append(
+            rows("SELECT last_sync_at AS at FROM google_feed_products WHERE shopify_product_id = %s", (product,))
+        )
+
+    synced.before = look
+    deliver(update(product))
+
+    [marks] = found  # of one request: the offers of which nothing is sent are not marked
+    assert clock.now() in [row["at"] for row in marks]
+
+
+def test_message_without_work_marks_nothing(rows: Rows, synced: MerchantFake, deliver: Deliver) -> None:
+    before = rows("SELECT xmin::text AS x FROM google_feed_products ORDER BY id")
+
+    deliver(update())
+
+    assert rows("SELECT xmin::text AS x FROM google_feed_products ORDER BY id") == before
 
 
 def test_not_connected(rows: Rows, merchant: MerchantFake, deliver: Deliver) -> None:

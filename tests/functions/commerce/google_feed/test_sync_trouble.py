@@ -185,7 +185,7 @@ def test_quota_of_the_minute_waits_and_keeps_what_was_taken(
     assert max(each.inserts for each in account.held().values()) <= 2
 
 
-def test_quota_of_the_day_goes_on_after_midnight_in_california(
+def test_quota_of_the_day_goes_on_after_noon_utc(
     rows: Rows, account: Account, deliver: Deliver, drain: Any, clock: ManualClock
 ) -> None:
     a_feed(rows)
@@ -199,7 +199,7 @@ def test_quota_of_the_day_goes_on_after_midnight_in_california(
     account.day_quota = None
     finished = [each for each in drain() if each.job == "google-feed-sync"]
     assert [each.result["outcome"] for each in finished][:1] == ["completed"]
-    assert last_run(rows)["completed_at"] >= datetime(2026, 11, 21, 8, 10, tzinfo=UTC)  # 00:10 in California
+    assert last_run(rows)["completed_at"] >= datetime(2026, 11, 21, 12, 10, tzinfo=UTC)
     assert len(account.held()) == 30
 
 
@@ -215,6 +215,59 @@ def test_second_day_without_quota_fails_the_run(rows: Rows, account: Account, de
     assert (second.state, second.code) == ("dead", "QUOTA_EXHAUSTED")
     assert last_run(rows)["status"] == "failed"
     assert rows("SELECT last_sync_error AS e FROM google_feed_settings") == [{"e": "QUOTA_EXHAUSTED"}]
+
+
+def test_stop_for_the_quota_stands_in_a_history_full_of_errors(rows: Rows, account: Account, deliver: Deliver) -> None:
+    """The second stop is told from the first by that entry."""
+    a_feed(rows)
+    a_product(rows, 11, *[{"id": f"11{n:03d}", "price": 0} for n in range(510)])
+    products(rows, 20)
+    account.day_quota = 5
+
+    deliver(FULL)
+
+    kept = [each["code"] for each in last_run(rows)["errors"]]
+    assert kept.count("DAILY_LIMIT_REACHED") == 1
+    assert len(kept) == 500
+
+
+def test_refusals_of_a_run_s_earlier_messages_count(
+    rows: Rows, merchant: MerchantFake, account: Account, deliver: Deliver, drain: Any
+) -> None:
+    """Some 40 refusals, a wait for the minute's quota, as many again: less than 50 in either message."""
+    a_feed(rows)
+    products(rows, 80)
+    merchant.fail(400, 40, match="insert")
+    merchant.fail("rate", match="insert")
+    merchant.fail(400, 40, match="insert")
+
+    deliver(FULL, expect="deferred")
+    [ended] = [each for each in drain() if each.job == "google-feed-sync"]
+
+    assert (ended.state, ended.code) == ("dead", "FEED_MOSTLY_REFUSED")
+    assert last_run(rows)["status"] == "failed"
+    assert len(told(ended, "FEED_MOSTLY_REFUSED")) == 1
+
+
+def test_deletion_that_google_refuses_is_an_error_and_tried_again(
+    rows: Rows, merchant: MerchantFake, account: Account, deliver: Deliver, clock: ManualClock
+) -> None:
+    a_feed(rows)
+    products(rows, 3)
+    deliver(FULL)
+    clock.advance(days=1)
+    rows.execute("UPDATE products SET status = 'archived' WHERE id IN ('1001', '1002')")
+    merchant.fail(400, match="1002_100201")
+
+    done = deliver(FULL)
+
+    assert {n: done.result[n] for n in ("outcome", "removed", "errors")} == {
+        "outcome": "completed", "removed": 1, "errors": 1,
+    }  # fmt: skip
+    assert [(each["offerId"], each["code"]) for each in last_run(rows)["errors"]] == [("1002_100201", "ON_DEMAND")]
+    assert set(account.held()) == {"1000_100001", "1002_100201"}
+    clock.advance(days=1)
+    assert deliver(FULL).result["removed"] == 1
 
 
 @pytest.mark.parametrize("kind", [500, 503, 409, 412, "cut"])
@@ -262,6 +315,23 @@ def test_patch_of_an_input_that_google_has_lost_is_an_insert(
 
     assert [each.what for each in merchant.asks("patch", "insert")] == ["patch", "insert"]
     assert account.held()["11_1101"].attributes["price"] == money(2500, "USD")
+
+
+def test_credentials_refused_at_the_look_at_the_verdict_are_told_with_their_run(
+    rows: Rows, merchant: MerchantFake, account: Account, deliver: Deliver
+) -> None:
+    a_feed(rows)
+    a_product(rows, 11)
+    deliver(FULL)
+    run = last_run(rows)
+    merchant.revoke()
+    merchant.tokens.clients.clear()
+
+    done = deliver(GoogleFeedSync(sync_id=run["id"], step="status"), expect="dead")
+
+    [alert] = told(done, "GOOGLE_UNAUTHORIZED")
+    assert alert["context"]["syncId"] == str(run["id"])
+    assert rows("SELECT is_connected FROM google_feed_settings") == [{"is_connected": False}]
 
 
 # -- errors of our own -------------------------------------------------------------------------------------------------
@@ -331,6 +401,38 @@ def test_overrides_and_labels(rows: Rows, account: Account, deliver: Deliver, cl
     assert ("customLabel0" in one, two["customLabel0"]) == (False, "bestseller")
     carrier = "SELECT sync_status::text AS s FROM google_feed_products WHERE shopify_variant_id IS NULL"
     assert rows(carrier) == [{"s": "synced"}]
+
+
+def test_units_are_those_of_orders_that_count(
+    rows: Rows, account: Account, deliver: Deliver, clock: ManualClock
+) -> None:
+    """An order without a time of its own was placed when it was made."""
+    condition = {"field": "units_30d", "operator": "greater_than", "value": 0, "label": "sold"}
+    a_feed(rows, label_rules={"label0": {"conditions": [condition], "defaultValue": "not sold"}})
+    for number, (placed_at, created_at, status) in enumerate(
+        [
+            (None, clock.now() - timedelta(days=3), "paid"),
+            (None, clock.now() - timedelta(days=31), "paid"),
+            (clock.now() - timedelta(days=3), clock.now(), "voided"),
+        ]
+    ):
+        a_product(rows, 11 + number)
+        rows.execute(
+            "INSERT INTO orders (id, shopify_id, order_number, order_placed_at, created_at, financial_status)"
+            " VALUES (%(id)s, %(id)s, %(id)s, %(placed)s, %(created)s, %(status)s)",
+            {"id": f"o{number}", "placed": placed_at, "created": created_at, "status": status},
+        )
+        rows.execute(
+            "INSERT INTO order_line_items (order_shopify_id, product_id, variant_id, title, quantity)"
+            " VALUES (%s, %s, %s, 'x', 1)",
+            (f"o{number}", str(11 + number), f"{11 + number}01"),
+        )
+
+    deliver(FULL)
+
+    assert {id: each.attributes["customLabel0"] for id, each in account.held().items()} == {
+        "11_1101": "sold", "12_1201": "not sold", "13_1301": "not sold",
+    }  # fmt: skip
 
 
 # -- the feed as a file ------------------------------------------------------------------------------------------------
@@ -407,6 +509,35 @@ def test_many_new_disapprovals_are_told(
     deliver(FULL)
     [again] = drain()
     assert told(again, "MANY_DISAPPROVED") == []  # none of them is new
+
+
+@pytest.mark.parametrize("trouble", ["rate", 503])
+def test_disapprovals_that_were_found_before_a_trouble_are_told(
+    rows: Rows,
+    merchant: MerchantFake,
+    account: Account,
+    deliver: Deliver,
+    drain: Any,
+    clock: ManualClock,
+    monkeypatch: pytest.MonkeyPatch,
+    trouble: Any,
+) -> None:
+    """They are on the first page; the second cannot be read at once."""
+    monkeypatch.setattr("shared.integrations.merchant.PRODUCTS_PAGE", 10)
+    a_feed(rows)
+    products(rows, 30)
+    deliver(FULL)
+    drain()
+    for n in range(4):
+        account.judge(f"{1000 + n}_{1000 + n}01", "disapproved", issue("policy", "n:title", "DISAPPROVED", "US"))
+    clock.advance(days=1)
+    deliver(FULL)
+    merchant.fail(trouble, 2, match="pageToken=10")
+
+    ended = [each for each in drain() if each.job == "google-feed-sync"]
+
+    assert ended[-1].result["total"] == 30
+    assert len(told(ended[-1], "MANY_DISAPPROVED")) == 1
 
 
 def test_offer_that_google_does_not_list_is_inserted_again(

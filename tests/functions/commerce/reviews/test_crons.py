@@ -63,6 +63,20 @@ def test_repetition_is_started_when_a_waiting_time_is_over(
     assert events == [("review.emailRetry", {"tenantId": "acme", "maxRetries": 5, "limit": 25})] * due
 
 
+def test_row_that_only_a_person_tries_again_starts_nothing(bench: Bench, rows: Rows) -> None:
+    add_mail(rows, status="failed", attempts=6, max_attempts=10, last_attempt_at=TEN - timedelta(days=1))
+
+    assert published(bench, RETRY) == []
+
+
+@pytest.mark.parametrize("column", ["attempts", "max_attempts", "last_attempt_at"])
+def test_failed_row_without_a_number_or_a_time_is_ready(bench: Bench, rows: Rows, column: str) -> None:
+    values: dict[str, Any] = {"attempts": 1, "last_attempt_at": TEN - timedelta(days=1), column: None}
+    add_mail(rows, status="failed", **values)
+
+    assert len(published(bench, RETRY)) == 1
+
+
 @pytest.mark.parametrize(
     ("status", "due"), [("pending", 1), ("awaiting_delivery", 1), ("scheduled", 0), ("sent", 0), ("skipped", 0)]
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -24,7 +24,7 @@ from tests.builders.reviews import (
 )
 from tests.conftest import Rows
 
-SENT_AT = datetime(2026, 11, 20, 10, tzinfo=UTC)
+SENT_AT = datetime(2026, 6, 8, 10, tzinfo=UTC)
 FIRST = ReviewReminder(order_id="1001", reminder_number=1)
 
 
@@ -40,15 +40,16 @@ def request(rows: Rows, **columns: Any) -> None:
 @pytest.mark.parametrize(
     ("sent_at", "delay_days", "at"),
     [
-        (SENT_AT, 0, datetime(2026, 11, 23, 10, tzinfo=UTC)),
-        (SENT_AT, 5, datetime(2026, 11, 25, 10, tzinfo=UTC)),
+        (SENT_AT, 0, datetime(2026, 6, 11, 10, tzinfo=UTC)),
+        (SENT_AT, 5, datetime(2026, 6, 13, 10, tzinfo=UTC)),
         # Sent by hand at 16:20: three days later is past ten o'clock, so the fourth day.
-        (SENT_AT.replace(hour=16, minute=20) - timedelta(days=1), 0, datetime(2026, 11, 23, 10, tzinfo=UTC)),
+        (SENT_AT.replace(hour=16, minute=20), 0, datetime(2026, 6, 12, 10, tzinfo=UTC)),
     ],
 )
 def test_reminder_comes_some_days_after_the_mail_before(
-    deliver: Deliver, rows: Rows, sent_at: datetime, delay_days: int, at: datetime
+    deliver: Deliver, rows: Rows, clock: ManualClock, sent_at: datetime, delay_days: int, at: datetime
 ) -> None:
+    clock.advance(s=(sent_at - clock.now()).total_seconds())
     request(rows, sent_at=sent_at, tracking_number="T1", metadata={"products": [{"title": "Mug"}], "forced": True})
     if delay_days:
         add_template(rows, "reminder_1", delay_days=delay_days)
@@ -96,6 +97,17 @@ def test_event_that_comes_twice_makes_one_row(deliver: Deliver, rows: Rows, cloc
 
     assert again.result["outcome"] == "exists"
     assert again.result["reviewEmailId"] == first.result["reviewEmailId"]
+    assert rows("SELECT count(*) AS n FROM review_email_queue") == [{"n": 2}]
+
+
+def test_reminder_that_an_app_has_queued_is_the_reminder(deliver: Deliver, rows: Rows, tenant: Tenant) -> None:
+    """Older rows hold the organization's id where ours hold the slug."""
+    request(rows)
+    add_mail(rows, "rq2", tenant_id=str(tenant.organization_id), sequence_number=2, template_type="reviewReminder")
+
+    done = deliver(FIRST)
+
+    assert (done.result["outcome"], done.result["reviewEmailId"]) == ("exists", "rq2")
     assert rows("SELECT count(*) AS n FROM review_email_queue") == [{"n": 2}]
 
 

@@ -123,6 +123,7 @@ def test_amount_is_granted_in_the_shops_currency(
     ("review", "settings", "rules"),
     [
         ({"body": "word " * 12}, {}, {}),
+        ({"body": "word " * 19}, {}, {}),
         ({"body": None}, {}, {}),
         ({}, {"incentive_require_photo": True}, {}),
         ({"order_id": None}, {}, {}),
@@ -158,6 +159,7 @@ def test_review_that_earns_nothing_gets_the_plain_mail(
     ("review", "settings"),
     [
         ({"rating": 2}, {"incentive_min_rating": 4}),  # praise is no condition
+        ({"body": "word\n" * 20}, {}),  # just enough
         ({"order_id": None, "is_verified_purchase": True}, {}),
     ],
 )
@@ -314,6 +316,7 @@ def test_review_without_order_ends_the_mails_about_its_product(
     assert done.result["skippedRows"] == 1
     assert (mail_row(rows)["skip_reason"], mail_row(rows, "other")["status"]) == ("review_submitted", "scheduled")
     assert subjects(resend) == ["About your review"]
+    assert resend.mails[0].key == "acme:review-moderated:rev1:reject"
 
 
 @pytest.mark.parametrize(
@@ -372,6 +375,61 @@ def test_thank_you_template_replaces_the_plain_mail(deliver: Deliver, rows: Rows
     deliver(APPROVED)
 
     assert subjects(resend) == ["Thanks, Ann Lee"]
+
+
+def test_newest_thank_you_template_decides(deliver: Deliver, rows: Rows, resend: ResendFake) -> None:
+    add_template(rows, "thank_you", id="older", created_at=NOON - timedelta(days=9))
+    add_template(rows, "thank_you", created_at=NOON, is_enabled=False)
+    add_review(rows)
+
+    assert deliver(APPROVED).result["outcome"] == "notified"
+    assert subjects(resend) == ["Your review is published"]
+
+
+@pytest.mark.parametrize(("active", "subject"), [(True, "Common thanks"), (False, "Your review is published")])
+def test_common_thank_you_template(
+    deliver: Deliver, rows: Rows, resend: ResendFake, active: bool, subject: str
+) -> None:
+    name = "review_thank_you"
+    values: dict[str, Any] = {"notification_type": name, "template_key": name, "name": name, "is_active": active}
+    insert(rows, "email_templates", {**values, "subject": "Common thanks", "body_html": "<p>Thanks</p>"})
+    add_review(rows)
+
+    assert deliver(APPROVED).result["outcome"] == "notified"
+    assert subjects(resend) == [subject]
+
+
+def test_code_that_the_shop_does_not_know_is_not_sent(
+    deliver: Deliver, rows: Rows, resend: ResendFake, shop: ShopifyFake
+) -> None:
+    """An app has made it, in our table only."""
+    set_reviews(rows, **TEN_PERCENT)
+    add_review(rows)
+    made: dict[str, Any] = {
+        "code": "APPMADE1",
+        "review_id": "rev1",
+        "discount_type": "percentage",
+        "discount_value": 10,
+    }
+    insert(rows, "review_incentive_codes", made)
+
+    assert deliver(APPROVED).result["outcome"] == "notified"
+    assert (subjects(resend), len(codes(rows)), shop.shops[SHOP].discounts) == (["Your review is published"], 1, {})
+
+
+def test_older_order_is_found_by_its_shopify_id(
+    deliver: Deliver, rows: Rows, resend: ResendFake, shop: ShopifyFake, code: str
+) -> None:
+    add_order(rows, "old", shopify_order_id="77", shopify_id="77")
+    set_reviews(rows, **TEN_PERCENT)
+    add_mail(rows, order_id="old")
+    add_review(rows, order_id="77")
+
+    done = deliver(APPROVED)
+
+    assert (done.result["outcome"], done.result["skippedRows"]) == ("rewarded", 1)
+    assert (mail_row(rows)["skip_reason"], mail_row(rows)["incentive_code"]) == ("review_submitted", code)
+    assert codes(rows)[0]["order_id"] == "old"
 
 
 def test_reader_who_unsubscribed_is_left_alone(deliver: Deliver, rows: Rows, resend: ResendFake) -> None:

@@ -263,6 +263,13 @@ def test_order_that_is_not_here_is_asked_for(deliver: Deliver, rows: Rows, shopi
     assert (missing.code, [name for name, _ in missing.emitted]) == ("ORDER_NOT_READY", ["order.sync"])
 
 
+@pytest.mark.parametrize(
+    "payload", [{}, {"orderId": None}, {"orderId": "1001", "deliveredAt": "2026-11-20"}, {"orderId": True}]
+)
+def test_message_that_names_no_order_is_dead(deliver: Deliver, payload: dict[str, Any]) -> None:
+    assert deliver.job("commerce-order-review-email", payload, expect="dead").code == "INVALID_PAYLOAD"
+
+
 def test_order_of_another_tenant_is_unknown(deliver: Deliver, rows: Rows, other_tenant: Tenant) -> None:
     add_order(rows, "own_77", tenant=other_tenant)
 

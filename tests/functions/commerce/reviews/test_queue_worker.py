@@ -141,14 +141,17 @@ def test_which_reviews_count_for_an_order(
     ("order", "mail", "settings", "rules", "reason"),
     [
         ({"cancelled_at": NOON}, {}, {}, {}, "order_cancelled"),
+        ({"status": "cancelled"}, {}, {}, {}, "order_cancelled"),
         ({"financial_status": "refunded"}, {}, {}, {}, "order_cancelled"),
         ({"financial_status": "voided"}, {}, {}, {}, "order_cancelled"),
         ({}, {"customer_email": "redacted-1@redacted.invalid"}, {}, {}, "customer_deleted"),
         ({"customer_email": "deleted-1@deleted.invalid"}, {}, {}, {}, "customer_deleted"),
         ({}, {}, {"provider": "judgeme"}, {}, "provider_external"),
         ({}, {}, {}, {"requireMarketingConsent": True}, "no_consent"),
+        ({}, {"customer_email": " "}, {}, {}, "customer_deleted"),
         ({}, {"scheduled_at": NOON - timedelta(days=25)}, {}, {}, "stale"),
-        ({}, {"scheduled_at": NOON - timedelta(days=20)}, {}, {}, None),
+        ({}, {"scheduled_at": NOON - timedelta(days=21, seconds=1)}, {}, {}, "stale"),
+        ({}, {"scheduled_at": NOON - timedelta(days=21)}, {}, {}, None),
     ],
 )
 def test_reason_that_stops_a_mail(
@@ -225,6 +228,57 @@ def test_reward_is_promised_and_its_code_is_not_told(deliver: Deliver, rows: Row
     assert "$5.00 off" in first
     assert "off" not in second.replace("offer", "")
     assert "REVIEW1" not in first
+
+
+@pytest.mark.parametrize(
+    ("type", "number", "expected"),
+    [
+        ("request", 1, "Ann Lee|Ann|Mug|Mug|Mug|Mug, Sofa|#1001|#1001|Acme||10% off|"),
+        ("reminder_2", 3, "Ann Lee|Ann|Mug|Mug|Mug|Mug, Sofa|#1001|#1001|Acme|2|10% off|"),
+        ("incentive", 1, "Ann Lee|Ann|Mug|Mug|Mug|Mug, Sofa|#1001|#1001|Acme||10% off|REVIEW1"),
+    ],
+)
+def test_variables_of_a_mail(
+    deliver: Deliver, rows: Rows, resend: ResendFake, type: str, number: int, expected: str
+) -> None:
+    """In both spellings; the code is told by the reward's own mail only."""
+    rows.execute("UPDATE public.organizations SET name = 'Acme' WHERE slug = 'acme'")
+    set_reviews(rows, incentive_enabled=True, incentive_discount_type="percentage", incentive_discount_value=10)
+    names = ["customerName", "customerFirstName", "productTitle", "productName", "product_name", "productList"]
+    names += ["orderNumber", "order_number", "brand_name", "reminderNumber", "incentiveText", "incentive_code"]
+    subject = "|".join(f"{{{{{name}}}}}" for name in names)
+    add_template(rows, type, subject=subject, body_html="<p>{{review_link}} {{reviewUrl}}</p>")
+    products = {"products": [{"title": "Mug"}, {"title": "Sofa"}]}
+    more: dict[str, Any] = {"incentive_offered": True, "incentive_code": "REVIEW1", "metadata": products}
+    add_mail(rows, template_type=type, sequence_number=number, **more)
+
+    deliver(WORK)
+
+    assert resend.mails[0].body["subject"] == expected
+    assert resend.mails[0].body["html"].count("/review?token=") == 2
+
+
+def test_customer_without_a_name_is_greeted_all_the_same(deliver: Deliver, rows: Rows, resend: ResendFake) -> None:
+    add_mail(rows, customer_name=None)
+
+    deliver(WORK)
+
+    assert "Hi there," in resend.mails[0].body["html"]
+
+
+def test_log_tells_reason_and_step_and_nothing_else(deliver: Deliver, rows: Rows, resend: ResendFake) -> None:
+    add_mails(rows, 3)
+    rows.execute("UPDATE review_email_queue SET scheduled_at = %s WHERE id = 'rq000'", (NOON - timedelta(days=25),))
+    resend.fail(500, match="ann1@example.com")
+
+    deliver(WORK)
+
+    found = rows("SELECT id, queue_id, event_data FROM review_email_logs ORDER BY queue_id")
+    assert [(row["id"], row["event_data"]) for row in found] == [
+        ("rel_skipped_rq000_0", {"code": "stale", "sequenceNumber": 1}),
+        ("rel_failed_rq001_1", {"code": "RESEND_UNAVAILABLE", "sequenceNumber": 1}),
+        ("rel_sent_rq002_1", {"sequenceNumber": 1}),
+    ]
 
 
 def test_address_that_unsubscribed_is_skipped(deliver: Deliver, rows: Rows, resend: ResendFake) -> None:
@@ -428,6 +482,27 @@ def test_worker_that_died_after_resend_took_a_mail(
 
     assert counts(done.result) == {"processed": 1, "sent": 1}
     assert len(resend.mails) == 5
+    row = mail_row(rows, "rq003")
+    assert (row["status"], row["resend_message_id"], row["attempts"]) == ("sent", resend.mails[3].id, 2)
+
+
+def test_process_that_dies_after_resend_took_mail_four(
+    bench: Bench, deliver: Deliver, tenant: Tenant, rows: Rows, resend: ResendFake, clock: ManualClock
+) -> None:
+    add_mails(rows, 5)
+    # Two calls of each mail: the limiter, then Resend. The transaction after the eighth would note that it is out.
+    bench.faults.on("before-call", lambda: bench.faults.crash("in-session"), nth=8)
+    bench.publish(WORK, tenant.slug)
+    bench.pump(QUEUE)
+    assert (bench.crashes, len(resend.mails)) == (1, 4)
+    assert mail_row(rows, "rq003")["status"] == "processing"
+
+    bench.drain(horizon_s=300)  # its message comes back before the lease is over, and finds nothing
+    clock.advance(s=600)
+    done = deliver(WORK)
+
+    assert counts(done.result) == {"processed": 2, "sent": 2}
+    assert [mail.key for mail in resend.mails] == [f"acme:review:rq00{n}:0" for n in range(5)]
     row = mail_row(rows, "rq003")
     assert (row["status"], row["resend_message_id"], row["attempts"]) == ("sent", resend.mails[3].id, 2)
 

@@ -55,7 +55,13 @@ def test_app_asks_for_tomorrow(deliver: Deliver, rows: Rows) -> None:
     assert logged(rows, "own") == ["queued"]
 
 
-@pytest.mark.parametrize("at", [None, NOON - timedelta(days=3), NOON + timedelta(seconds=59)])
+def test_app_may_ask_a_year_ahead(deliver: Deliver, rows: Rows) -> None:
+    done = deliver(queued(review_email_id="own", scheduled_for=NOON + timedelta(days=365)))
+
+    assert (done.result["outcome"], done.emitted) == ("created", [])
+
+
+@pytest.mark.parametrize("at", [None, NOON - timedelta(days=3), NOON + timedelta(seconds=60)])
 def test_app_asks_for_now(deliver: Deliver, rows: Rows, at: Any) -> None:
     done = deliver(queued(review_email_id="own", scheduled_for=at))
 
@@ -91,6 +97,16 @@ def test_row_that_waits_gets_its_time_and_its_template(deliver: Deliver, rows: R
     assert (row["customer_id"], row["metadata"]["templateId"]) == ("501", "older")
 
 
+def test_notes_that_are_no_object_give_way_to_ours(deliver: Deliver, rows: Rows) -> None:
+    older = add_template(rows, id="older", created_at=NOON - timedelta(days=9))
+    add_template(rows, created_at=NOON)
+    add_mail(rows)
+    rows.execute("UPDATE review_email_queue SET metadata = 'null'")
+
+    assert deliver(queued(scheduled_for=TOMORROW, template_id=older)).result["outcome"] == "scheduled"
+    assert mail_row(rows)["metadata"] == {"templateId": "older"}
+
+
 def test_order_that_was_reviewed_ends_the_row(deliver: Deliver, rows: Rows) -> None:
     add_mail(rows, scheduled_at=TOMORROW)
     add_review(rows)
@@ -118,6 +134,7 @@ def test_app_cannot_ask_about_a_cancelled_order(deliver: Deliver, rows: Rows) ->
         ({"review_email_id": "own", "order_id": "999"}, "ORDER_NOT_FOUND"),
         ({"review_email_id": "own"}, "SEQUENCE_LIMIT"),
         ({"scheduled_for": NOON + timedelta(days=730)}, "INVALID_PAYLOAD"),
+        ({"scheduled_for": NOON + timedelta(days=365, seconds=1)}, "INVALID_PAYLOAD"),
     ],
 )
 def test_what_is_refused(deliver: Deliver, rows: Rows, payload: dict[str, Any], code: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -28,6 +29,8 @@ def fail(rows: Rows, attempts: int, seconds: int) -> None:
     ("attempts", "seconds", "status", "counted"),
     [
         (1, 90, "failed", "waiting"),
+        (1, 119, "failed", "waiting"),
+        (1, 120, "scheduled", "retried"),
         (1, 121, "scheduled", "retried"),
         (4, 15 * 60, "failed", "waiting"),
         (4, 16 * 60, "scheduled", "retried"),
@@ -46,6 +49,17 @@ def test_wait_grows_with_the_attempts(
     assert done.result == {**zero, counted: 1}
     assert (row["status"], row["attempts"], row["error_message"]) == (status, attempts, "RESEND_UNAVAILABLE")
     assert [name for name, _ in done.emitted] == (["review.emailQueue"] if status == "scheduled" else [])
+
+
+@pytest.mark.parametrize("column", ["attempts", "max_attempts", "last_attempt_at"])
+def test_row_that_an_app_wrote_without_a_number_or_a_time_is_no_dead_end(
+    deliver: Deliver, rows: Rows, column: str
+) -> None:
+    values: dict[str, Any] = {"attempts": 1, "last_attempt_at": NOON - timedelta(days=1), column: None}
+    add_mail(rows, status="failed", **values)
+
+    assert deliver(RETRY).result["retried"] == 1
+    assert mail_row(rows)["status"] == "scheduled"
 
 
 def test_all_pages_are_worked_off_and_the_worker_is_started_once(deliver: Deliver, rows: Rows) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
 
-from shared.events.reviews import ReviewEmailSend
+from shared.events.reviews import ReviewEmailQueue, ReviewEmailSend
 from shared.fakes.resend import ResendFake
 from shared.jobs.context import Tenant
 from shared.jobs.testing import Bench, Deliver, ManualClock
@@ -97,7 +98,17 @@ def test_force_does_not_ask_who_has_reviewed(deliver: Deliver, rows: Rows, resen
     assert mail_row(rows, "rq2")["skip_reason"] == "review_submitted"
 
 
-@pytest.mark.parametrize("reason", ["suppressed:complaint", "unsubscribed", "order_cancelled", "consent_withdrawn"])
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "suppressed:complaint",
+        "unsubscribed",
+        "review_submitted",
+        "order_cancelled",
+        "customer_deleted",
+        "consent_withdrawn",
+    ],
+)
 def test_force_keeps_what_was_refused_for_good(deliver: Deliver, rows: Rows, resend: ResendFake, reason: str) -> None:
     add_mail(rows, status="skipped", skip_reason=reason)
 
@@ -155,7 +166,23 @@ def test_row_that_is_not_ready_is_left(deliver: Deliver, rows: Rows, resend: Res
     assert (mail_row(rows)["status"], resend.asked) == (status, [])
 
 
-def test_two_messages_at_once_are_one_mail(
+def test_two_messages_at_once_are_one_mail(bench: Bench, tenant: Tenant, rows: Rows, resend: ResendFake) -> None:
+    add_mail(rows)
+    other = bench.twin()
+    for person in ("u1", "u2"):
+        bench.publish(ReviewEmailSend(review_email_id="rq1", requested_by=person), tenant.slug)
+
+    with ThreadPoolExecutor(2) as pool:
+        done = [d for pumped in pool.map(lambda each: each.pump(QUEUE, most=1), (bench, other)) for d in pumped]
+    done += bench.drain(horizon_s=3600)
+    other.connections.discard()
+
+    outcomes = [d.result["outcome"] for d in done if d.job == "commerce-send-queued-review-email" and d.result]
+    assert sorted(outcomes) == ["already_sent", "sent"]
+    assert (len(resend.mails), mail_row(rows)["attempts"]) == (1, 1)
+
+
+def test_mail_that_another_run_sends_is_waited_for(
     bench: Bench, tenant: Tenant, rows: Rows, resend: ResendFake, deliver: Deliver, clock: ManualClock
 ) -> None:
     add_mail(
@@ -199,6 +226,50 @@ def test_run_that_was_cut_off_after_sending_again_does_not_do_it_twice(
 
     assert done[-1].result["outcome"] == "resent"
     assert (mail_row(rows)["resend_count"], len(resend.mails)) == (1, 2)
+
+
+def test_run_that_was_cut_off_after_a_forced_first_mail_sends_no_second(
+    bench: Bench, rows: Rows, resend: ResendFake, tenant: Tenant
+) -> None:
+    add_mail(rows, scheduled_at=NOON + timedelta(days=1))
+    bench.faults.crash("after-handler")
+    bench.publish(FORCE, tenant.slug, key="force")
+    bench.pump(QUEUE)
+    assert (bench.crashes, len(resend.mails)) == (1, 1)
+
+    done = [each for each in bench.drain(horizon_s=7200) if each.job == "commerce-send-queued-review-email"]
+
+    assert done[-1].result == {"reviewEmailId": "rq1", "outcome": "sent", "messageId": resend.mails[0].id}
+    assert (mail_row(rows)["resend_count"], len(resend.mails)) == (0, 1)
+
+
+def test_order_that_the_worker_carried_out_meanwhile_is_no_second_mail(
+    bench: Bench, deliver: Deliver, rows: Rows, resend: ResendFake, clock: ManualClock
+) -> None:
+    add_mail(rows, scheduled_at=NOON + timedelta(days=1))
+    resend.fail(429, retry_after="90")
+    deliver(FORCE, expect="deferred")
+    clock.advance(s=91)
+    deliver(ReviewEmailQueue())
+    assert len(resend.mails) == 1
+
+    done = [each for each in bench.drain(horizon_s=600) if each.job == "commerce-send-queued-review-email"]
+
+    assert [each.result["outcome"] for each in done] == ["sent"]
+    assert (mail_row(rows)["resend_count"], len(resend.mails)) == (0, 1)
+
+
+def test_notes_that_are_no_object_give_way_to_ours(
+    deliver: Deliver, rows: Rows, resend: ResendFake, clock: ManualClock
+) -> None:
+    add_mail(rows)
+    deliver(SEND)
+    rows.execute("UPDATE review_email_queue SET metadata = 'null'")
+    assert deliver(FORCE).result["outcome"] == "resent"
+    clock.advance(s=60)
+
+    assert deliver(FORCE, expect="dead").code == "RESEND_LIMIT"  # the hour is known
+    assert mail_row(rows)["metadata"]["forced"] is True
 
 
 def test_quiet_hours_defer(deliver: Deliver, rows: Rows, resend: ResendFake) -> None:

@@ -114,6 +114,15 @@ def test_what_a_mails_events_count_as(deliver: Deliver, rows: Rows, columns: dic
     assert {name for name in ("delivered", "opened", "clicked", "bounced") if result[name]} == counted
 
 
+def test_complaint_is_stored(deliver: Deliver, rows: Rows) -> None:
+    add_mail(rows, status="sent", sent_at=SENT_AT)
+    message(rows, delivered_at=SENT_AT, complained_at=NOON)
+
+    deliver(ONE_DAY)
+
+    assert [(row["delivered"], row["complained"]) for row in days(rows)] == [(1, 1)]
+
+
 def test_row_that_was_sent_again_counts_once(deliver: Deliver, rows: Rows) -> None:
     add_mail(rows, status="sent", sent_at=SENT_AT, resend_count=1)
     message(rows, opened_at=NOON, sent_at=SENT_AT - timedelta(hours=2))
@@ -200,14 +209,22 @@ def test_conversion_may_still_rise(deliver: Deliver, rows: Rows) -> None:
     assert "conversionOpenUntil" not in deliver(old).result
 
 
+def test_period_of_400_days_up_to_today_is_the_longest(deliver: Deliver, rows: Rows) -> None:
+    period = ReviewEmailStats(start_date=date(2025, 10, 17), end_date=NOON.date())
+
+    assert deliver(period).result["previous"]["startDate"] == "2024-09-12"
+    assert len(days(rows)) == 400
+
+
 @pytest.mark.parametrize(
     "payload",
     [
         {"startDate": "2026-11-01"},
         {"endDate": "2026-11-01"},
         {"startDate": "2026-11-02", "endDate": "2026-11-01"},
-        {"startDate": "2025-01-01", "endDate": "2026-11-01"},
+        {"startDate": "2025-10-16", "endDate": "2026-11-20"},  # 401 days
         {"startDate": "2026-11-20", "endDate": "2026-11-21"},
+        {"startDate": "0001-01-01", "endDate": "0001-01-02"},
     ],
 )
 def test_period_that_is_none_is_refused(deliver: Deliver, payload: dict[str, str]) -> None:

@@ -10,7 +10,7 @@ from shared.events.reviews import ReviewEmailQueue
 from shared.fakes.resend import ResendFake
 from shared.jobs.testing import Deliver
 from tests.builders.ab_tests import insert
-from tests.builders.reviews import add_mail, add_order, add_template, mail_row, set_rules
+from tests.builders.reviews import add_mail, add_order, add_template, mail_row, set_reviews, set_rules
 from tests.conftest import Rows
 
 WORK = ReviewEmailQueue()
@@ -34,6 +34,26 @@ def common(rows: Rows, name: str, **columns: Any) -> None:
     insert(rows, "email_templates", values)
 
 
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"incentive_enabled": False, "incentive_discount_type": "fixed", "incentive_discount_value": 5},
+        {"incentive_enabled": True, "incentive_discount_type": "percentage", "incentive_discount_value": 101},
+    ],
+)
+def test_reward_that_there_is_no_more_is_not_promised(
+    deliver: Deliver, rows: Rows, resend: ResendFake, columns: dict[str, Any]
+) -> None:
+    set_reviews(rows, **columns)
+    for name in ("review_request", "review_request_incentive"):
+        common(rows, name)
+    add_mail(rows, incentive_offered=True)
+
+    deliver(WORK)
+
+    assert subject(resend) == "Common review_request"
+
+
 def subject(resend: ResendFake) -> str:
     [mail] = resend.mails
     return str(mail.body["subject"])
@@ -51,6 +71,7 @@ def subject(resend: ResendFake) -> str:
 def test_common_templates_by_the_apps_names(
     deliver: Deliver, rows: Rows, resend: ResendFake, type: str, number: int, offered: bool, expected: str
 ) -> None:
+    set_reviews(rows, incentive_enabled=True, incentive_discount_type="fixed", incentive_discount_value=5)
     for name in ("review_request", "review_request_incentive", "review_reminder"):
         common(rows, name)
     add_mail(rows, template_type=type, sequence_number=number, incentive_offered=offered)

@@ -90,10 +90,11 @@ def test_event_twice_is_one_mail_and_one_link(deliver: Deliver, rows: Rows, rese
     assert len(rows(LINKS)) == 1
 
 
+@pytest.mark.parametrize("trouble", [503, "cut"], ids=["unavailable", "answer lost"])
 def test_mail_in_trouble_goes_out_with_the_link_it_had(
-    deliver: Deliver, rows: Rows, resend: ResendFake, jane: None
+    deliver: Deliver, rows: Rows, resend: ResendFake, jane: None, trouble: Any
 ) -> None:
-    resend.fail(503)
+    resend.fail(trouble)
 
     assert send(deliver, expect="retrying").code == "RESEND_UNAVAILABLE"
     deliver.again(QUEUE)

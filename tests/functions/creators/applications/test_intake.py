@@ -9,6 +9,7 @@ import pytest
 
 from functions.creators.applications.intake import handle
 from shared.applications.reviews import execution_name
+from shared.db.sessions import TransactionSession
 from shared.events.applications import CreatorApplicationProcess, CreatorApplied
 from shared.jobs.context import Tenant
 from shared.jobs.testing import Bench, Deliver, ManualClock
@@ -179,6 +180,34 @@ def test_older_application_of_the_address_gives_way(deliver: Deliver, bench: Ben
     assert waiting.output == {"decision": "superseded", "decidedBy": "system"}
     assert [row["template_type"] for row in rows(QUEUED)] == ["creator_application_received"]
     assert the_review(rows, "a0")["status"] == "completed"
+
+
+def test_address_is_locked_before_any_application_of_it(
+    deliver: Deliver, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two runs of one address: who waits for the other must not hold the row that the other may have to supersede."""
+    order: list[str] = []
+    lock, run = TransactionSession.lock, TransactionSession._run
+
+    def locked(self: TransactionSession, key: str) -> None:
+        order.append(key)
+        lock(self, key)
+
+    def executed(self: TransactionSession, sql: str, params: Any) -> Any:
+        order.append(sql.strip().split("\n", 1)[0])
+        return run(self, sql, params)
+
+    monkeypatch.setattr(TransactionSession, "lock", locked)
+    monkeypatch.setattr(TransactionSession, "_run", executed)
+    add_application(rows)
+
+    process(deliver)
+
+    address, row = (
+        "applications:address:jane@example.com",
+        "-- applications: one application, locked until the session ends",
+    )
+    assert order.index(address) < order.index(row)
 
 
 def test_older_review_that_does_not_wait_yet_finds_that_it_is_superseded(

@@ -147,6 +147,19 @@ def test_reminder_is_a_message_of_its_own_when_the_first_one_is_gone(
     assert slack.posted(CHANNEL)[-1].thread_ts is None
 
 
+def test_reminder_is_a_message_of_its_own_in_a_channel_that_was_chosen_since(
+    deliver: Deliver, rows: Rows, slack: SlackFake, channel: None
+) -> None:
+    add_application(rows)
+    notify(deliver)
+    rows.execute("UPDATE tenant_slack_channel_mappings SET channel_id = 'C00000002'")
+
+    notify(deliver, "remind", reminderNumber=1)
+
+    (reminder,) = slack.posted("C00000002")
+    assert reminder.thread_ts is None
+
+
 @pytest.mark.parametrize("mode", ["notify", "remind", "expire"])
 @pytest.mark.parametrize("by", ["event", "app"])
 def test_decided_meanwhile_nobody_is_told(

@@ -184,8 +184,11 @@ def test_feedback_of_the_stored_decision_is_used(deliver: Deliver, rows: Rows, r
     assert rows(QUEUED)[0]["metadata"]["variables"] == {"feedback": "more videos"}
 
 
-def test_approval_within_the_hour_calls_the_refusal_back(deliver: Deliver, rows: Rows, refused: None) -> None:
+def test_approval_within_the_hour_calls_the_refusal_back(
+    deliver: Deliver, rows: Rows, refused: None, clock: ManualClock
+) -> None:
     refuse(deliver)
+    clock.advance(s=30 * 60)
 
     deliver(CreatorApprovalProcess(application_id="a1", approved_by="u1"))
 

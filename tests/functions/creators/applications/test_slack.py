@@ -172,6 +172,37 @@ def test_approval_answers_the_first_message_of_its_review(
     assert approved.thread_ts == first.ts
 
 
+def test_approval_in_another_channel_is_a_message_of_its_own(
+    deliver: Deliver, rows: Rows, tenant: Tenant, slack: SlackFake
+) -> None:
+    """A thread is of one channel."""
+    add_application(rows)
+    map_channel(rows, tenant.organization_id, "creator.application.new", "C00000001")
+    map_channel(rows, tenant.organization_id, "creator.application.approved", "C00000002")
+    deliver.job("creator-notify-admin-new-application", {"applicationId": "a1"})
+
+    tell(deliver, metadata={"applicationId": "a1"})
+
+    (approved,) = slack.posted("C00000002")
+    assert approved.thread_ts is None
+    assert [row["thread_ts"] for row in rows(LOG)] == [None, None]
+
+
+def test_template_of_the_fallback_s_own_notices_is_not_borrowed(
+    deliver: Deliver, rows: Rows, tenant: Tenant, slack: SlackFake
+) -> None:
+    map_channel(rows, tenant.organization_id, "creator.application.new", "C00000001")
+    rows.execute(
+        "INSERT INTO tenant_slack_templates (tenant_id, notification_type, blocks, fallback_text)"
+        " VALUES (%s, 'creator.application.new', '[]', '{{creatorName}} wants to join')",
+        (tenant.organization_id,),
+    )
+
+    tell(deliver)
+
+    assert slack.posted("C00000001")[0].text == "Ann Lee is approved and can start onboarding."
+
+
 def test_escalation_says_kind_and_days(deliver: Deliver, rows: Rows, tenant: Tenant, slack: SlackFake) -> None:
     map_channel(rows, tenant.organization_id, "creator.escalation", "C00000001")
 
