@@ -234,7 +234,7 @@ def _send_sms(ctx: JobContext, delivery: Delivery, facts: Facts, scope: Scope) -
     """Publish the message in the transaction that marks it sent, unless its receiver has had enough."""
     target = scope.phone_book.get(delivery.target_hash)
     with _session(ctx, delivery) as session:
-        session.lock(f"alerts:sms:{delivery.target_hash}")  # two alerts at once count each other
+        session.lock(f"alerts:sms:{delivery.target_hash}", everywhere=True)  # two alerts at once count each other
         recent = _recent(session, ctx, delivery)
         if target is None or scope.sms_tenant is None:
             result = Result("skipped", TARGET_GONE if target is None else NOT_CONFIGURED)

@@ -120,7 +120,7 @@ GROUP BY service ORDER BY count(*) DESC, service
 
 def raise_alert(session: Session, problem: Problem, tenant: Tenant, now: datetime) -> Raised:
     """File one event about a problem, in the caller's transaction. For the tenant `system` the row has no tenant."""
-    session.lock(f"alerts:{tenant.slug}:{problem.dedupe_key}")
+    session.lock(f"alerts:{tenant.slug}:{problem.dedupe_key}", everywhere=True)
     row = session.one(FIND, {"tenant_id": _tenant_id(tenant), "key": problem.dedupe_key})
     if row is not None and (before := _before(row, problem)) is not None:
         return before

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from shared.catalog.marks import mark_deleted, upsert_marks
 from shared.catalog.records import CollectionRecord
 from shared.jobs.context import Session
+from shared.jobs.errors import Transient
 
 SMART_MEMBERS_AGE = timedelta(hours=24)
 """Members of a smart collection move without its updatedAt; older lists are read again."""
@@ -75,6 +76,11 @@ WHERE collection_id = %(collection)s AND synced_at < %(stamp)s
 RETURNING shopify_product_id AS id
 """
 
+HOLD = """
+-- catalog: lock a collection against other readings of its members
+SELECT members_synced_at > %(stamp)s AS overtaken FROM shopify_collections WHERE id = %(id)s FOR UPDATE
+"""
+
 MEMBERS_READ = """
 -- catalog: the members of a collection are complete
 UPDATE shopify_collections SET members_synced_at = %(now)s, products_count = %(count)s WHERE id = %(collection)s
@@ -119,6 +125,18 @@ def delete_collections(session: Session, ids: Sequence[str], *, now: datetime) -
         return 0
     mark_deleted(session, "collection", ids, now=now)
     return session.execute(DELETE_COLLECTIONS, {"ids": list(ids), "now": now})
+
+
+def hold_members(session: Session, collection: str, *, stamp: datetime) -> bool:
+    """Lock the member list for the reading that began at `stamp`; False when we hold no such collection.
+
+    Raises Transient CATALOG_CONFLICT when another reading has ended since: which of the two is newer is not known, and
+    the members of both would be mixed. The next attempt reads anew.
+    """
+    held = session.one(HOLD, {"id": collection, "stamp": stamp})
+    if held is not None and held["overtaken"]:
+        raise Transient("CATALOG_CONFLICT", "another reading of this collection has ended meanwhile")
+    return held is not None
 
 
 def put_members(session: Session, collection: str, ids: Sequence[str], first: int, *, stamp: datetime) -> set[str]:

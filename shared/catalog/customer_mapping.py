@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from shared.catalog.mapping import INT_MAX, children, instant
-from shared.catalog.records import Columns, CustomerRecord, SmsConsent, content_hash, rows_json
+from shared.catalog.mapping import children, instant
+from shared.catalog.records import INT_MAX, Columns, CustomerRecord, SmsConsent, content_hash, rows_json
 from shared.ids import legacy_id
 from shared.jobs.errors import Permanent
 from shared.money import cents

@@ -21,14 +21,15 @@ from shared.jobs.context import Row, Session
 
 Outcome = Literal["created", "updated", "unchanged", "stale", "redacted"]
 
-# A row that knows the customer by its older column, or by its own id only, is completed before it is looked for.
+# A row that knows the customer by its older column, or else by its own id only, is completed before it is looked for.
 COMPLETE = """
 -- catalog: rows that hold a customer of the chunk without shopify_customer_id
 UPDATE customers c
 SET shopify_customer_id = t.id, shopify_id = t.id
 FROM unnest(%(ids)s::text[]) AS t (id)
 WHERE c.shopify_customer_id IS NULL AND (c.shopify_id = t.id OR (c.shopify_id IS NULL AND c.id = t.id))
-  AND NOT EXISTS (SELECT FROM customers x WHERE x.shopify_customer_id = t.id)
+  AND NOT EXISTS (SELECT FROM customers x
+                  WHERE x.shopify_customer_id = t.id OR (x.shopify_id = t.id AND c.shopify_id IS NULL))
 """
 
 HELD = """
@@ -217,7 +218,7 @@ def _changes(before: Row, customer: CustomerRecord) -> tuple[str, ...]:
 
 
 def _value(value: Any) -> Any:
-    return sorted(value) if isinstance(value, list) else value
+    return (sorted(value) or None) if isinstance(value, list) else value  # no tags are no tags, however written
 
 
 def _consent(

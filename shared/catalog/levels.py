@@ -62,11 +62,19 @@ WITH given AS (
 ), gone AS (
     UPDATE inventory_locations SET is_active = false, synced_at = %(now)s
     WHERE shopify_location_id <> ALL(%(ids)s::text[]) AND is_active
+    RETURNING shopify_location_id AS id
+), written AS (
+    INSERT INTO inventory_locations AS p (shopify_location_id, name, is_active, synced_at)
+    SELECT id, name, active, %(now)s FROM given ORDER BY id
+    ON CONFLICT (shopify_location_id) DO UPDATE SET
+        name = excluded.name, is_active = excluded.is_active, synced_at = excluded.synced_at
+    RETURNING p.shopify_location_id AS id, p.is_active
 )
-INSERT INTO inventory_locations AS p (shopify_location_id, name, is_active, synced_at)
-SELECT id, name, active, %(now)s FROM given ORDER BY id
-ON CONFLICT (shopify_location_id) DO UPDATE SET
-    name = excluded.name, is_active = excluded.is_active, synced_at = excluded.synced_at
+SELECT id FROM gone
+UNION ALL
+SELECT w.id FROM written w
+JOIN inventory_locations before ON before.shopify_location_id = w.id AND before.is_active <> w.is_active
+ORDER BY id
 """
 
 
@@ -106,10 +114,11 @@ def store_levels(session: Session, levels: Sequence[LevelRecord], *, now: dateti
     return found
 
 
-def store_locations(session: Session, places: Sequence[tuple[str, str, bool]], *, now: datetime) -> None:
-    """Write the shop's places, all of them: (id, name, active)."""
+def store_locations(session: Session, places: Sequence[tuple[str, str, bool]], *, now: datetime) -> list[str]:
+    """Write the shop's places, all of them: (id, name, active); ids of those that opened or closed."""
     ids, names, actives = ([place[n] for place in places] for n in range(3))
-    session.execute(UPSERT_LOCATIONS, {"ids": ids, "names": names, "actives": actives, "now": now})
+    rows = session.all(UPSERT_LOCATIONS, {"ids": ids, "names": names, "actives": actives, "now": now})
+    return [row["id"] for row in rows]
 
 
 def _columns(levels: Sequence[LevelRecord]) -> dict[str, list[Any]]:

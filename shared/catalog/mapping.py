@@ -11,15 +11,21 @@ from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from shared.catalog.records import CollectionRecord, Columns, LevelRecord, ProductRecord, content_hash, rows_json
+from shared.catalog.records import (
+    INT_MAX,
+    CollectionRecord,
+    Columns,
+    LevelRecord,
+    ProductRecord,
+    content_hash,
+    rows_json,
+)
 from shared.ids import legacy_id
 from shared.jobs.errors import Permanent
 from shared.money import cents
 
 Node = Mapping[str, Any]
 
-INT_MAX = 2_147_483_647
-"""Largest value of our integer columns."""
 STATUS = {"ACTIVE": "active", "UNLISTED": "active", "DRAFT": "draft", "ARCHIVED": "archived"}
 GRAMS = {
     "GRAMS": Decimal(1),
@@ -28,6 +34,8 @@ GRAMS = {
     "POUNDS": Decimal("453.59237"),
 }
 """Grams of a unit; the avoirdupois ounce and pound are exact by definition."""
+MAX_GRAMS = Decimal(10**9)
+"""What weighs as much, a thousand tons, has a typing error for its weight, and no room in our column."""
 
 
 def children(connection: Any) -> Sequence[Any]:
@@ -96,7 +104,7 @@ def _product_columns(node: Node, variants: Sequence[Node], rows: Sequence[Column
         "price_cents": cheapest and cheapest["price_cents"],
         "compare_at_price_cents": _compare_at(cheapest),
         "currency": currency,
-        "inventory_quantity": sum(tracked) if tracked else None,
+        "inventory_quantity": min(sum(tracked), INT_MAX) if tracked else None,
         "inventory_policy": "continue" if any(row["inventory_policy"] == "continue" for row in rows) else "deny",
         "featured_image_url": _preview(node.get("featuredMedia")),
         "images": [_image(each) for each in media if each.get("image")],
@@ -170,8 +178,8 @@ def _shown(variant: Node, row: Columns) -> Columns:
 def _grams(weight: Node | None) -> str | None:
     if weight is None:
         return None
-    grams = Decimal(str(weight["value"])) * GRAMS[weight["unit"]]
-    return str(grams.quantize(Decimal("0.001"), rounding=ROUND_HALF_UP))
+    grams = (Decimal(str(weight["value"])) * GRAMS[weight["unit"]]).quantize(Decimal("0.001"), rounding=ROUND_HALF_UP)
+    return str(grams) if grams < MAX_GRAMS else None
 
 
 def _preview(media: Node | None) -> str | None:

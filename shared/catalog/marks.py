@@ -58,11 +58,13 @@ ON CONFLICT (kind, external_id) DO UPDATE SET
     deleted_at = COALESCE(m.deleted_at, excluded.deleted_at), checked_at = excluded.checked_at, content_hash = NULL
 """
 
+# An object that was here before it had a mark gets one, without an instant: its next answer is newer in any case.
 TOUCH_MARKS = """
 -- catalog: these objects are there at Shopify, although their answers could not be used
-UPDATE catalog_sync_marks
-SET generation = GREATEST(generation, %(generation)s), checked_at = %(now)s
-WHERE kind = %(kind)s AND external_id = ANY(%(ids)s)
+INSERT INTO catalog_sync_marks AS m (kind, external_id, generation, checked_at)
+SELECT %(kind)s, t.id, %(generation)s, %(now)s FROM unnest(%(ids)s::text[]) AS t (id) ORDER BY t.id
+ON CONFLICT (kind, external_id) DO UPDATE SET
+    generation = GREATEST(m.generation, excluded.generation), checked_at = excluded.checked_at
 """
 
 SEEN = """

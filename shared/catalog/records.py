@@ -13,6 +13,8 @@ from pydantic_core import to_json
 
 Columns = dict[str, Any]
 """Column name -> JSON value."""
+INT_MAX = 2_147_483_647
+"""Largest value of our integer columns. Shops write 1,000,000,000 pieces for `unlimited`: the sum of three is above."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,12 @@ A variant's first judgement tells nobody: an import is no news.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from fractions import Fraction
 from typing import Any, Literal
 
+from shared.catalog.records import INT_MAX
 from shared.events.base import Event
 from shared.events.catalog import InventoryLowStock, InventoryOutOfStock, InventoryRestocked
 from shared.jobs.context import Row, Session
@@ -30,6 +31,8 @@ COVER_DAYS = 14
 """Days that the stock should last."""
 RECOVERY_FACTOR = Fraction(6, 5)
 """A low variant is in stock again from limit * this on, so that it does not flutter."""
+UNTOLD: tuple[State | None, ...] = (None, "untracked")
+"""Nobody is told of a variant that comes out of one of these or goes into one: an import, tracking switched."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +61,8 @@ class Verdict:
 
     @property
     def changed(self) -> bool:
-        """Whether the state is another one than before; a first judgement is no change."""
-        return self.before is not None and self.state != self.before
+        """Whether the state is another one than before; a first judgement is no change, and neither is tracking."""
+        return self.state != self.before and self.before not in UNTOLD and self.state not in UNTOLD
 
     def event(self) -> Event | None:
         """What apps are told, None when there is nothing to tell."""
@@ -97,7 +100,7 @@ WITH held AS MATERIALIZED (
     GROUP BY i.inventory_item_id
 ), wanted AS MATERIALIZED (
     SELECT h.id, h.before,
-           CASE WHEN s.inventory_item_id IS NOT NULL THEN COALESCE(s.available, 0)
+           CASE WHEN s.inventory_item_id IS NOT NULL THEN LEAST(COALESCE(s.available, 0), %(most)s)::integer
                 ELSE COALESCE(h.quantity, h.before) END AS quantity
     FROM held h LEFT JOIN stocked s ON s.inventory_item_id = h.inventory_item_id
 )
@@ -115,8 +118,9 @@ UPDATE products p
 SET inventory_quantity = w.quantity, variants = w.variants
 FROM (
     SELECT x.id,
-           (SELECT sum(v.inventory_quantity) FILTER (WHERE v.tracked)
-            FROM product_variants v WHERE v.product_id = x.id)::integer AS quantity,
+           (SELECT LEAST(sum(v.inventory_quantity), %(most)s)::integer
+            FROM product_variants v WHERE v.product_id = x.id AND v.tracked
+            HAVING count(v.inventory_quantity) > 0) AS quantity,
            COALESCE((
                SELECT jsonb_agg(
                    CASE WHEN v.shopify_variant_id IS NULL THEN m.member
@@ -131,9 +135,19 @@ FROM (
 WHERE p.id = w.id AND (p.inventory_quantity IS DISTINCT FROM w.quantity OR p.variants IS DISTINCT FROM w.variants)
 """
 
+# Products first and by their Shopify ids, variants then, as where products are written: two chunks wait for each other
+# and do not lock up. Sums are made in a statement behind the lock: one under way would not see what it waited for.
+# It happens all the time: the places of an item move at the same moment, and the variants of an order.
 OF_ITEMS = """
--- catalog: the variants of inventory items
-SELECT shopify_variant_id AS id FROM product_variants WHERE inventory_item_id = ANY(%(items)s)
+-- catalog: the variants of inventory items; whoever else settles one of their products waits
+SELECT v.shopify_variant_id AS id FROM product_variants v JOIN products p ON p.id = v.product_id
+WHERE v.inventory_item_id = ANY(%(items)s)
+ORDER BY p.shopify_product_id FOR NO KEY UPDATE OF p
+"""
+
+LOCK = """
+-- catalog: products whose numbers are about to be added up
+SELECT id FROM products WHERE id = ANY(%(product_ids)s) ORDER BY shopify_product_id FOR NO KEY UPDATE
 """
 
 UNJUDGED = """
@@ -148,25 +162,34 @@ WHERE v.shopify_variant_id = ANY(%(ids)s)
 
 
 def observe_quantities(
-    session: Session, quantities: Mapping[str, int | None], *, now: datetime, rewritten: Sequence[str] = ()
+    session: Session,
+    quantities: Mapping[str, int | None],
+    *,
+    now: datetime,
+    rewritten: Sequence[str] = (),
+    locked: bool = False,
 ) -> list[Moved]:
     """Settle the quantities of variants (id -> what the product's answer says, None: nothing); those that moved.
 
     `rewritten`: products.id of those whose numbers were overwritten by an answer and have to be settled anyway.
+    `locked`: the caller holds the rows of all products.
     """
     ids = sorted(quantities)
-    given = {"ids": ids, "quantities": [quantities[id] for id in ids], "now": now}
+    given = {"ids": ids, "quantities": [quantities[id] for id in ids], "now": now, "most": INT_MAX}
     rows = session.all(OBSERVE, given) if ids else []
-    products = {row["product_id"] for row in rows} | set(rewritten)
+    moved = {row["product_id"] for row in rows}
+    products = moved | set(rewritten)
+    if not locked and moved - set(rewritten):
+        session.execute(LOCK, {"product_ids": sorted(moved)})
     if products:
-        session.execute(TOTAL, {"product_ids": sorted(products)})
+        session.execute(TOTAL, {"product_ids": sorted(products), "most": INT_MAX})
     return [Moved(row["id"], row["before"]) for row in rows]
 
 
 def settle_items(session: Session, items: Sequence[str], *, now: datetime) -> list[Moved]:
     """The same for the variants of inventory items after their levels were written."""
     ids = [row["id"] for row in session.all(OF_ITEMS, {"items": list(items)})]
-    return observe_quantities(session, dict.fromkeys(ids), now=now)
+    return observe_quantities(session, dict.fromkeys(ids), now=now, locked=True)
 
 
 def unjudged(session: Session, ids: Sequence[str]) -> list[Moved]:
@@ -202,14 +225,16 @@ SELECT w.*, COALESCE(s.units, 0) AS units FROM wanted w LEFT JOIN sold s ON s.va
 ORDER BY w.shopify_variant_id
 """
 
-# stock_state_at stays empty at a first judgement: nobody is to be told of it, neither now nor in a summary of news.
+# stock_state_at is empty where nobody is to be told (UNTOLD), neither now nor in a later message of news.
 JUDGE = """
 -- catalog: the states of variants
 UPDATE product_variants v
 SET stock_state = t.state,
-    stock_state_at = CASE WHEN v.stock_state IS NULL THEN NULL ELSE %(now)s END
+    stock_state_at = CASE WHEN v.stock_state IS NULL OR 'untracked' IN (v.stock_state, t.state) THEN NULL
+                          ELSE %(now)s::timestamptz END
 FROM unnest(%(ids)s::text[], %(states)s::text[]) AS t (id, state)
 WHERE v.shopify_variant_id = t.id AND v.stock_state IS DISTINCT FROM t.state
+RETURNING v.shopify_variant_id AS id
 """
 
 
@@ -243,14 +268,26 @@ def evaluate(session: Session, moved: Sequence[Moved], *, now: datetime) -> list
     """
     if not moved:
         return []
-    settings = config(session, "inventory.low_stock", dict(LOW_STOCK_SETTINGS))
+    settings = _settings(session)
     before = {each.variant_id: each.before for each in moved}
     since = now - timedelta(days=VELOCITY_WINDOW)
     rows = session.all(STANDING, {"ids": sorted(before), "since": since, "now": now})
     verdicts = [_verdict(row, before[row["shopify_variant_id"]], int(settings["threshold"])) for row in rows]
     states = {"ids": [v.variant_id for v in verdicts], "states": [v.state for v in verdicts], "now": now}
-    session.execute(JUDGE, states)
+    moved_on = {row["id"] for row in session.all(JUDGE, states)}
+    # A run that judged the same variant meanwhile has told of it: its state is what we found, and no change of ours.
+    verdicts = [v if v.variant_id in moved_on else replace(v, before=v.before and v.state) for v in verdicts]
     return verdicts if settings["enabled"] else []
+
+
+def watched(session: Session) -> bool:
+    """Whether the tenant wants to be told of stock at once."""
+    return bool(_settings(session)["enabled"])
+
+
+def _settings(session: Session) -> dict[str, Any]:
+    settings: dict[str, Any] = config(session, "inventory.low_stock", dict(LOW_STOCK_SETTINGS))
+    return settings
 
 
 def _verdict(row: Row, before: int | None, threshold: int) -> Verdict:

@@ -16,8 +16,9 @@ from datetime import datetime, time, timedelta
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-from shared.catalog.stock import COVER_DAYS, STANDING, VELOCITY_WINDOW, Verdict, days_left
+from shared.catalog.stock import COVER_DAYS, STANDING, UNTOLD, VELOCITY_WINDOW, Verdict, days_left, watched
 from shared.jobs.context import JobContext, Session
+from shared.jobs.errors import Permanent, Transient
 from shared.slack import escape, post
 from shared.time import day_bounds, local_date, tenant_zone, zone_named
 
@@ -35,7 +36,7 @@ STATES: dict[str, tuple[str, ...]] = {
     "out_of_stock": ("out",),
     "reorder_needed": ("low", "out"),
 }
-"""Alert type -> states among which its variants are."""
+"""Alert type -> states into which its variants come; days of cover may be few in other states, too."""
 HEADLINES = {
     "low_stock": "Low stock",
     "out_of_stock": "Out of stock",
@@ -61,6 +62,22 @@ IN_STATE = """
 -- catalog: variants in these states
 SELECT shopify_variant_id AS id FROM product_variants
 WHERE stock_state = ANY(%(states)s) AND stock_state IN ('low', 'out')
+"""
+
+# floor(quantity * window / units) <= days, without the division; the first condition is written as the index is.
+REORDER = """
+-- catalog: variants whose stock lasts for so many days at most, at the pace of their sales
+WITH sold AS (
+    SELECT l.variant_id, sum(l.quantity) AS units
+    FROM orders o JOIN order_line_items l ON l.order_shopify_id = o.shopify_id
+    WHERE COALESCE(o.order_placed_at, o.created_at) >= %(since)s
+      AND o.order_placed_at >= %(since)s AND o.order_placed_at < %(now)s AND o.cancelled_at IS NULL
+    GROUP BY l.variant_id
+)
+SELECT v.shopify_variant_id AS id
+FROM sold s JOIN product_variants v ON v.shopify_variant_id = s.variant_id
+WHERE s.units > 0 AND v.stock_state <> 'untracked'
+  AND COALESCE(v.inventory_quantity, 0)::bigint * %(window)s < (%(days)s::bigint + 1) * s.units
 """
 
 TRIGGERED = """
@@ -132,7 +149,7 @@ def post_news(ctx: JobContext, verdicts: Sequence[Verdict], *, run: str) -> int:
     now = ctx.now()
     with ctx.tenant_session(read_only=True) as session:
         alerts = _alerts(session, ("realtime",))
-        if not alerts:
+        if not alerts or not watched(session):
             return 0
         zone = tenant_zone(session)
         due = [(alert, _news(session, alert, verdicts, now)) for alert in alerts if alert.opens(now, zone)]
@@ -189,13 +206,17 @@ def _news(session: Session, alert: Alert, verdicts: Sequence[Verdict], now: date
 def _is_news(alert: Alert, verdict: Verdict, days: int) -> bool:
     if alert.alert_type != "reorder_needed":
         return verdict.changed and verdict.state in STATES[alert.alert_type]
-    if verdict.before is None or verdict.state == "untracked" or verdict.days_left is None:
+    if verdict.before in UNTOLD or verdict.state in UNTOLD or verdict.days_left is None:
         return False
     return verdict.days_left <= days and (verdict.days_left_before is None or verdict.days_left_before > days)
 
 
 def _standing(session: Session, alert: Alert, now: datetime) -> list[Line]:
-    rows = session.all(IN_STATE, {"states": list(STATES[alert.alert_type])})
+    if alert.alert_type == "reorder_needed":
+        since, days = now - timedelta(days=VELOCITY_WINDOW), alert.threshold_days
+        rows = session.all(REORDER, {"since": since, "now": now, "window": VELOCITY_WINDOW, "days": days})
+    else:
+        rows = session.all(IN_STATE, {"states": list(STATES[alert.alert_type])})
     return _worst_first(alert, _lines(session, sorted(row["id"] for row in rows), now))
 
 
@@ -218,7 +239,14 @@ def _serve(ctx: JobContext, alert: Alert, lines: Sequence[Line], dedupe_key: str
     if lines:
         text = message(alert.alert_type, lines)
         block = {"type": "section", "text": {"type": "mrkdwn", "text": text}}
-        outcome = post(ctx, alert.channel_id, text, [block], dedupe_key=dedupe_key)
+        try:
+            outcome = post(ctx, alert.channel_id, text, [block], dedupe_key=dedupe_key)
+        except (Permanent, Transient) as error:
+            if isinstance(error, Transient) and not ctx.last_attempt:
+                raise
+            # The stock is stored: a Slack that cannot be reached ends no run. What was not told is news to the next.
+            ctx.log.error("stock alert %s was not told: %s", alert.id, error.code)
+            return False
         posted = outcome.status == "sent"
         if outcome.status == "failed":
             ctx.log.error("stock alert %s: SLACK_CHANNEL_GONE (%s)", alert.id, outcome.code)

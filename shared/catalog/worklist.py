@@ -45,9 +45,24 @@ ON CONFLICT (run_id, line_no) DO NOTHING
 """
 
 ITEMS = """
--- catalog: the items that a run did not know
+-- catalog: the next items of a list
 SELECT external_id AS id FROM catalog_sync_stage
-WHERE run_id = %(run_id)s AND object_type = 'UnknownItem' ORDER BY external_id LIMIT %(limit)s
+WHERE run_id = %(run_id)s AND object_type = %(type)s ORDER BY external_id LIMIT %(limit)s
+"""
+
+ADD_ITEMS_AT = """
+-- catalog: inventory items at places that opened or closed
+INSERT INTO catalog_sync_stage (run_id, line_no, object_type, external_id, data)
+SELECT DISTINCT %(run_id)s::uuid, -(%(offset)s + l.inventory_item_id::bigint), 'ItemAt', l.inventory_item_id,
+       '{}'::jsonb
+FROM inventory_levels l WHERE l.shopify_location_id = ANY(%(places)s)
+ORDER BY l.inventory_item_id
+ON CONFLICT (run_id, line_no) DO NOTHING
+"""
+
+PENDING = """
+-- catalog: whether there is anything on a list
+SELECT EXISTS (SELECT FROM catalog_sync_stage WHERE run_id = %(run_id)s)
 """
 
 
@@ -78,9 +93,30 @@ def add_items(session: Session, run_id: UUID, items: Sequence[str]) -> int:
 
 def next_items(session: Session, run_id: UUID, limit: int) -> list[str]:
     """Up to `limit` unknown items."""
-    return [row["id"] for row in session.all(ITEMS, {"run_id": run_id, "limit": limit})]
+    return [row["id"] for row in session.all(ITEMS, {"run_id": run_id, "type": "UnknownItem", "limit": limit})]
 
 
 def drop_items(session: Session, run_id: UUID, items: Sequence[str]) -> None:
     """The products of these items were asked for."""
     session.execute(DROP, {"run_id": run_id, "type": "UnknownItem", "ids": list(items)})
+
+
+def add_items_at(session: Session, run_id: UUID, places: Sequence[str]) -> None:
+    """Come back to the items that have a level at one of these places."""
+    if places:
+        session.execute(ADD_ITEMS_AT, {"run_id": run_id, "places": list(places), "offset": ITEM_OFFSET})
+
+
+def next_items_at(session: Session, run_id: UUID, limit: int) -> list[str]:
+    """Up to `limit` of those items."""
+    return [row["id"] for row in session.all(ITEMS, {"run_id": run_id, "type": "ItemAt", "limit": limit})]
+
+
+def drop_items_at(session: Session, run_id: UUID, items: Sequence[str]) -> None:
+    """The stock of these items was settled."""
+    session.execute(DROP, {"run_id": run_id, "type": "ItemAt", "ids": list(items)})
+
+
+def pending(session: Session, run_id: UUID) -> bool:
+    """Whether anything is on the list."""
+    return bool(session.value(PENDING, {"run_id": run_id}))

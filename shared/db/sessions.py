@@ -37,6 +37,10 @@ SELECT set_config('role', {role}, true), set_config('search_path', {search_path}
 ENTER_ROLE = "SELECT set_config('role', %(role)s, true)"
 LEAVE_ROLE = "SELECT set_config('role', 'none', true)"
 LOCK = "SELECT pg_advisory_xact_lock(hashtextextended(%(key)s, 0))"
+LOCK_OF_TENANT = """
+SELECT pg_advisory_xact_lock(
+    hashtextextended(COALESCE(current_setting('cgk.tenant_slug', true), '') || ':' || %(key)s, 0))
+"""
 
 _ISOLATION = {
     "read committed": compose.SQL("READ COMMITTED"),
@@ -159,9 +163,12 @@ class TransactionSession:
             for row in rows:
                 copy.write_row(row)
 
-    def lock(self, key: str) -> None:
-        """Advisory lock until the transaction ends; `key` starts with the module's word."""
-        self._connection.execute(LOCK, {"key": key})
+    def lock(self, key: str, *, everywhere: bool = False) -> None:
+        """Advisory lock until the transaction ends; `key` starts with the module's word.
+
+        It is the tenant's own, so that none waits for another; `everywhere`: one for the whole platform.
+        """
+        self._connection.execute(LOCK if everywhere else LOCK_OF_TENANT, {"key": key})
 
     def _run(self, sql: str, params: dict[str, Any] | None) -> psycopg.Cursor[Row]:
         cursor = self._connection.cursor(row_factory=dict_row)

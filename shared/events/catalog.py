@@ -25,6 +25,10 @@ StockReason = Literal[
 SyncStep = Literal["start", "poll", "load", "merge", "reconcile"]
 
 
+Quantity = Annotated[int, Field(ge=-(2**31), le=2**31 - 1)]
+"""Pieces; what our columns and Shopify hold."""
+
+
 class SyncRunStep(Event):
     """What the messages of a synchronisation run have in common; apps leave all of it out."""
 
@@ -83,14 +87,14 @@ class InventoryUpdate(Event, name="inventory.update", from_apps=True):
     shopify_location_id: VendorId | None = None
     location_id: VendorId | None = None
     """Older name of shopify_location_id."""
-    available: int | None = None
+    available: Quantity | None = None
     """The announced number; absent in an observation means: not stocked there."""
     updated_at: AwareDatetime | None = None
     shopify_variant_id: VendorId | None = None
     variant_id: VendorId | None = None
     product_id: VendorId | None = None
-    quantity_adjustment: int | None = None
-    new_quantity: Annotated[int, Field(ge=0)] | None = None
+    quantity_adjustment: Quantity | None = None
+    new_quantity: Annotated[Quantity, Field(ge=0)] | None = None
     reason: StockReason = "correction"
     requested_by: str | None = None
 

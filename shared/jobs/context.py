@@ -54,8 +54,11 @@ class Session(Protocol):
     def copy_in(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """COPY rows into a table of the tenant's schema."""
 
-    def lock(self, key: str) -> None:
-        """Advisory lock until the transaction ends; `key` starts with the module's word."""
+    def lock(self, key: str, *, everywhere: bool = False) -> None:
+        """Advisory lock of the tenant until the transaction ends; `key` starts with the module's word.
+
+        `everywhere`: one lock for the whole platform.
+        """
 
     def emit(
         self,

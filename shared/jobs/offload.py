@@ -22,6 +22,7 @@ from shared.jobs.errors import Permanent
 from shared.jobs.failures import hand_back_delay
 from shared.jobs.messages import BLOB, Dead, Defer, Message, Refused
 from shared.jobs.payloads import BLOB_PREFIX, PURPOSE, Blobs
+from shared.storable import loads
 
 INLINE_MAX = MAX_BATCH_BYTES
 """Bytes of a message or event that travels as it is: SQS and EventBridge take 1 MiB with envelope and attributes."""
@@ -80,7 +81,7 @@ class Vault:
         found = _KEY.fullmatch(key)
         if found is None or found[1] != tenant:
             raise Permanent("MALFORMED_MESSAGE", f"{BLOB} is no key of this tenant's payloads")
-        fields = json.loads(self.keyring.open(self.blobs.get(key), aad=tenant.encode(), purpose=PURPOSE))
+        fields = loads(self.keyring.open(self.blobs.get(key), aad=tenant.encode(), purpose=PURPOSE))
         if not isinstance(fields, dict):
             raise Permanent("MALFORMED_MESSAGE", "the offloaded payload is no object")
         return fields

@@ -236,6 +236,7 @@ def results_of(seen: Assessment) -> dict[str, Any]:
         "neededPerArm": seen.needed,
         "daysLeft": seen.days_left,
         "unlinkedShare": found.unlinked_share,
+        "visitorsEstimated": subject.test["estimated"],
         "srm": _split_shown(found.split),
         "cuped": _cuped_shown(seen.adjusted),
         "variants": {arm.id: _arm_shown(arm, seen.totals.get(arm.id, Tally())) for arm in found.arms},

@@ -114,19 +114,26 @@ def world_of(session: Session, slot: datetime, *, test_id: str | None = None, an
     names = {"test_id": test_id, "any_age": any_age, "oldest": slot - CORRECTION_WINDOW}
     rows = [row for row in session.all(sql.TRIALS, names) if row["started_at"] is not None]
     variants = by_test(session.all(VARIANTS, {"ids": [row["id"] for row in rows]}))
-    tags = config(session, "ab.orders", {"renewalTags": RENEWAL_TAGS})["renewalTags"]
     return World(
         trials=tuple(_trial(row, {v.id: v for v in variants.get(row["id"], [])}) for row in rows),
         slot=slot,
         zone=tenant_zone(session),
         currency=base_currency(session),
-        renewal_tags=frozenset(str(tag).strip().lower() for tag in tags),
+        renewal_tags=frozenset(str(tag).strip().lower() for tag in _renewal_tags(session)),
     )
 
 
+def _renewal_tags(session: Session) -> list[Any]:
+    """The tenant's tags of renewals; what is no list counts as not set."""
+    given = config(session, "ab.orders", {"renewalTags": RENEWAL_TAGS})
+    tags = given.get("renewalTags") if isinstance(given, dict) else None
+    return tags if isinstance(tags, list) else RENEWAL_TAGS
+
+
 def _trial(row: Row, variants: Mapping[str, Any]) -> Trial:
-    same = {name: row[name] for name in ("id", "completed", "started_at", "ended_at", "shipping", "config")}
-    return Trial(**same, window=window_of(row["window_days"]), variants=variants)
+    same = {name: row[name] for name in ("id", "completed", "started_at", "ended_at", "shipping")}
+    settings = row["config"] if isinstance(row["config"], dict) else {}
+    return Trial(**same, config=settings, window=window_of(row["window_days"]), variants=variants)
 
 
 # -- what only Shopify knows -------------------------------------------------------------------------------------------
@@ -325,7 +332,7 @@ def _shipping_rows(
     carts: Mapping[str, Cart],
 ) -> list[Row]:
     trials = {trial.id: trial for trial in world.trials if trial.shipping}
-    mine = [row for row in rows if row["test_id"] in trials]
+    mine = [row for row in rows if row["test_id"] in trials and row["variant_id"] in trials[row["test_id"]].variants]
     if not mine:
         return []
     names = {"orders": [row["order_id"] for row in mine], "tests": list(trials)}
@@ -349,7 +356,7 @@ def shipping_row(trial: Trial, row: Row, order: Row, held: Row | None, cart: Car
     price = cart.price_cents if cart else before["actual_shipping_price_cents"]
     price = order["shipping_cents"] if price is None else price
     cost = before["shipping_cost_cents"]
-    cost = int(trial.config.get("estimatedCostCents") or 0) if cost is None else cost
+    cost = (_amount(trial, "estimatedCostCents") or 0) if cost is None else cost
     charged = price if trial.config.get("trackShippingRevenue", True) else 0
     suffix = trial.variants[row["variant_id"]].shipping_suffix if row["variant_id"] in trial.variants else None
     return {
@@ -365,8 +372,14 @@ def shipping_row(trial: Trial, row: Row, order: Row, held: Row | None, cart: Car
     }
 
 
+def _amount(trial: Trial, name: str) -> int | None:
+    """Cents of shipping_config; what is no whole number counts as not set."""
+    value = trial.config.get(name)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
 def _mismatch(trial: Trial, order: Row, suffix: str | None, method: str | None) -> str | None:
-    most = trial.config.get("maxOrderValueCents")
+    most = _amount(trial, "maxOrderValueCents")
     title = (method or "").rstrip()
     got = title[-2:-1] if title[-3:] in ("(A)", "(B)", "(C)", "(D)") else None
     if suffix is None or got in (None, suffix) or (most is not None and order["total_cents"] > most):

@@ -36,11 +36,11 @@ class AbTestCreatedResult(Payload):
 
 
 LOCK_TEST = """
--- A/B tests: one test, held
+-- A/B tests: one test, held; visitors may be recorded meanwhile
 SELECT t.id, t.name, t.status, t.base_url,
        CASE WHEN 'shipping' IN (t.type, t.test_type) THEN 'shipping' ELSE COALESCE(t.test_type, t.type) END AS kind,
        COALESCE(t.scheduled_start_at, t.start_date) AS start_at, COALESCE(t.scheduled_end_at, t.end_date) AS end_at
-FROM ab_tests t WHERE t.id = %(test_id)s FOR UPDATE
+FROM ab_tests t WHERE t.id = %(test_id)s FOR NO KEY UPDATE
 """
 
 ADD_STATE = """

@@ -80,13 +80,19 @@ seen AS (
   FROM agents
   WHERE COALESCE(user_agent, '') !~* %(bots)s
   GROUP BY 1, 2, 3),
-counted AS (
+sums AS (
   SELECT b.test_id, b.variant_id, b.bucket_date AS date,
-         GREATEST(0, CASE WHEN sum(b.visitors) > 0 THEN sum(b.visitors) ELSE sum(b.impressions) END) AS visitors,
-         GREATEST(0, sum(b.impressions)) AS page_views, GREATEST(0, sum(b.add_to_carts)) AS add_to_carts,
-         GREATEST(0, sum(b.begin_checkouts)) AS begin_checkouts
+         CASE WHEN sum(b.visitors) > 0 THEN sum(b.visitors) ELSE sum(b.impressions) END AS visitors,
+         sum(b.impressions) AS page_views, sum(b.add_to_carts) AS add_to_carts,
+         sum(b.begin_checkouts) AS begin_checkouts
   FROM days d JOIN ab_counter_batches b ON b.test_id = d.test_id AND b.bucket_date = d.date
   WHERE d.by_counters GROUP BY 1, 2, 3),
+counted AS (  -- within what a column can hold: a storefront that counts nonsense must not stop its test for good
+  SELECT test_id, variant_id, date, GREATEST(0, LEAST(2147483647, visitors)) AS visitors,
+         GREATEST(0, LEAST(2147483647, page_views)) AS page_views,
+         GREATEST(0, LEAST(2147483647, add_to_carts)) AS add_to_carts,
+         GREATEST(0, LEAST(2147483647, begin_checkouts)) AS begin_checkouts
+  FROM sums),
 bought AS (
   SELECT a.test_id, a.variant_id, s.first + width_bucket(a.ordered_at, s.starts) - 1 AS date, count(*) AS purchases,
          sum(a.net_cents) AS revenue_cents

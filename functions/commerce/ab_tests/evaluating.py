@@ -15,7 +15,7 @@ from psycopg.types.json import Jsonb
 from functions.commerce.ab_tests.assessing import Assessment, assess, results_of
 from functions.commerce.ab_tests.deciding import MAX_RUNTIME, UNLINKED_MAX, Arm, Decision, Word, while_running
 from functions.commerce.ab_tests.rules import INVALID_CONFIGURATION, short
-from functions.commerce.ab_tests.subjects import hold, subject_of
+from functions.commerce.ab_tests.subjects import Subject, hold, subject_of
 from shared.events.ab_tests import AbTestPaused, AbWinnerDetected
 from shared.events.alerts import AlertUnusualActivity
 from shared.jobs import JobContext, Session
@@ -147,10 +147,15 @@ def marks_of(seen: Assessment) -> list[str]:
         "srm": found.split_wrong,
         "unlinked_orders": found.unlinked_share > UNLINKED_MAX,
         "too_long": subject.status in LIVE and found.runtime > MAX_RUNTIME,
-        INVALID_CONFIGURATION: found.problem is not None,
+        INVALID_CONFIGURATION: found.problem is not None or _goes_nowhere(subject),
         "shipping_mismatch": mismatch_rate(seen) > MISMATCH_MARKED,
     }
     return sorted(({*subject.state["needs_attention"]} - set(own)) | {mark for mark, on in own.items() if on})
+
+
+def _goes_nowhere(subject: Subject) -> bool:
+    """Whether the test runs and no arm gets any visitors."""
+    return subject.status == "running" and not any(variant.share for variant in subject.variants)
 
 
 def mismatch_rate(seen: Assessment) -> float:

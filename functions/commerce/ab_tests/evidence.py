@@ -168,7 +168,8 @@ def _by_session(attributes: CartAttributes, trial: Trial, records: Records) -> I
 
 def _by_customer(order: Row, trial: Trial, records: Records) -> Iterator[Evidence]:
     rows = records.customers.get((trial.id, order["customer_id"] or ""), [])
-    before = [row for row in rows if row["assigned_at"] <= order["ordered_at"]]
+    # A column that may be NULL: such a row is not known to be older than the order.
+    before = [row for row in rows if row["assigned_at"] and row["assigned_at"] <= order["ordered_at"]]
     if before:
         row = before[-1]
         if seen := records.sessions.get((trial.id, row["session_id"])):

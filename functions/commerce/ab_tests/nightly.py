@@ -171,7 +171,7 @@ def _orders(ctx: JobContext, night: Night, result: AbNightlyReconcileResult) -> 
     if stopped is not None:
         _go_on(ctx, night, result, place=stopped.shown())
     with ctx.tenant_session() as session:
-        gone = drop_gone(ctx, session, world.test_ids, span.start, span.end)
+        gone = drop_gone(ctx, session, world, span.start, span.end)
     if gone:
         ctx.log.warning("attributions of orders that are gone were removed", extra={"orders": gone})
     return result

@@ -215,6 +215,8 @@ def recommended(report: Report, slot: datetime) -> Kind | None:
     decided = state.get("decision") in ("winner", "control_wins")
     if state.get("needs_attention"):
         return "check_quality"
+    if report.subject.status == "completed":
+        return None  # nothing is left to decide
     if decided:
         return "conclude"
     if report.best >= CONVERGING:

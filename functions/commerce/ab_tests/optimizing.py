@@ -91,9 +91,9 @@ RETURNING best_variant_id, best_since
 """
 
 HOLD_VARIANTS = """
--- A/B bandit: the shares as they are, held
+-- A/B bandit: the shares as they are, held; visitors may be recorded meanwhile
 SELECT v.id, COALESCE(v.traffic_allocation, v.weight, 0) AS share
-FROM ab_variants v WHERE v.test_id = %(test_id)s ORDER BY v.id FOR UPDATE
+FROM ab_variants v WHERE v.test_id = %(test_id)s ORDER BY v.id FOR NO KEY UPDATE
 """
 
 

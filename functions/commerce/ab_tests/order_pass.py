@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
 from functions.commerce.ab_tests import order_rows as sql
 from functions.commerce.ab_tests.attributing import Counts, World, ask_shopify, attribute, mirror, to_ask
-from functions.commerce.ab_tests.daily import hold_tests
+from functions.commerce.ab_tests.daily import hold_tests, recount
 from shared.jobs import JobContext, Session
 from shared.jobs.context import Row
+from shared.time import local_date
 
 PAGE = 500
 """Orders per transaction."""
@@ -40,10 +40,10 @@ WITH gone AS (
   DELETE FROM ab_order_attributions a
   WHERE a.test_id = ANY(%(tests)s) AND a.ordered_at >= %(from_at)s AND a.ordered_at < %(until)s
     AND NOT EXISTS (SELECT FROM orders o WHERE o.id = a.order_id)
-  RETURNING a.test_id, a.order_id),
+  RETURNING a.test_id, a.order_id, a.ordered_at),
 shipping AS (
   DELETE FROM ab_shipping_attributions s USING gone g WHERE s.test_id = g.test_id AND s.order_id = g.order_id)
-SELECT test_id, order_id FROM gone
+SELECT test_id, order_id, ordered_at FROM gone
 """
 
 
@@ -105,12 +105,18 @@ def _page(ctx: JobContext, world: World, place: Place, until: datetime, counts: 
     return orders
 
 
-def drop_gone(ctx: JobContext, session: Session, tests: Collection[str], start: datetime, until: datetime) -> int:
-    """Remove attributions, with their mirrors, of orders that exist no more; how many. The days are not recounted."""
-    hold_tests(session, tests, ctx.now())
-    gone = session.all(GONE_ORDERS, {"tests": sorted(tests), "from_at": start, "until": until})
+def drop_gone(ctx: JobContext, session: Session, world: World, start: datetime, until: datetime) -> int:
+    """Remove attributions, with their mirrors, of orders that exist no more; how many.
+
+    Days of tests that are final are recounted: the night looks at such a test only for an attribution that has changed.
+    """
+    hold_tests(session, world.test_ids, ctx.now())
+    gone = session.all(GONE_ORDERS, {"tests": world.test_ids, "from_at": start, "until": until})
     if gone:
         mirror(session, [(row["test_id"], row["order_id"]) for row in gone])
+        final = {trial.id for trial in world.trials if not trial.takes_new(world.slot)}
+        days = {(row["test_id"], local_date(row["ordered_at"], world.zone)) for row in gone if row["test_id"] in final}
+        recount(session, days, world.zone, slug=ctx.tenant.slug)
     return len(gone)
 
 

@@ -124,21 +124,32 @@ ON CONFLICT (test_id, order_id) DO UPDATE SET
     excluded_reason = EXCLUDED.excluded_reason, updated_at = EXCLUDED.updated_at
 """
 
-# The mirrors follow the truth of these (test, order) pairs: what no longer counts goes, the rest is set.
+# The mirrors follow the truth of these (test, order) pairs: what no longer counts goes, the rest is set. An arm that is
+# deleted takes its rows in the applications' tables along; ours keep what was. `told`: what gets an event of ours.
 MIRRORED = """
-WITH pairs AS (SELECT * FROM unnest(%(tests)s::text[], %(orders)s::text[]) AS p (test_id, order_id)),
+WITH pairs AS (
+  SELECT p.*, left(encode(sha256(convert_to(p.test_id || ':' || p.order_id, 'UTF8')), 'hex'), 32) AS digest
+  FROM unnest(%(tests)s::text[], %(orders)s::text[]) AS p (test_id, order_id)),
 rows AS (
-  SELECT a.*, left(encode(sha256(convert_to(a.test_id || ':' || a.order_id, 'UTF8')), 'hex'), 32) AS digest
-  FROM pairs JOIN ab_order_attributions a USING (test_id, order_id) WHERE a.excluded_reason IS NULL),
-gone AS (
-  SELECT left(encode(sha256(convert_to(p.test_id || ':' || p.order_id, 'UTF8')), 'hex'), 32) AS digest
-  FROM pairs p WHERE NOT EXISTS (SELECT FROM rows r WHERE r.test_id = p.test_id AND r.order_id = p.order_id))
+  SELECT a.*, p.digest
+  FROM pairs p JOIN ab_order_attributions a USING (test_id, order_id)
+  WHERE a.excluded_reason IS NULL
+    AND EXISTS (SELECT FROM ab_variants v WHERE v.id = a.variant_id AND v.test_id = a.test_id)),
+told AS (
+  SELECT r.* FROM rows r JOIN orders o ON o.id = r.order_id
+  WHERE r.visitor_id IS NOT NULL
+    AND NOT EXISTS (SELECT FROM ab_events e
+                    WHERE e.test_id = r.test_id AND e.event_type = 'purchase' AND left(e.id, 4) <> 'abe_'
+                      AND e.order_id IN (o.id, o.shopify_order_id, o.shopify_id)))
 """
 
 DROP_MIRRORS = f"""
--- A/B orders: mirrors of attributions that do not count
-{MIRRORED}, dropped AS (DELETE FROM ab_events e USING gone g WHERE e.id = 'abe_' || g.digest)
-DELETE FROM ab_test_conversions c USING gone g WHERE c.id = 'abc_' || g.digest
+-- A/B orders: mirrors of attributions that do not count, and events that the storefront has recorded itself since
+{MIRRORED}, dropped AS (
+  DELETE FROM ab_events e USING pairs p
+  WHERE e.id = 'abe_' || p.digest AND NOT EXISTS (SELECT FROM told t WHERE t.digest = p.digest))
+DELETE FROM ab_test_conversions c USING pairs p
+WHERE c.id = 'abc_' || p.digest AND NOT EXISTS (SELECT FROM rows r WHERE r.digest = p.digest)
 """  # noqa: S608  # put together from constants
 
 MIRROR_CONVERSIONS = f"""
@@ -160,15 +171,10 @@ MIRROR_EVENTS = f"""
 {MIRRORED}
 INSERT INTO ab_events (id, test_id, variant_id, visitor_id, event_type, event_data, revenue_cents, created_at,
                        event_value_cents, order_id)
-SELECT 'abe_' || r.digest, r.test_id, r.variant_id, r.visitor_id, 'purchase',
-       jsonb_build_object('source', 'reconciliation', 'method', r.method), r.net_cents, r.ordered_at, r.net_cents,
-       r.order_id
-FROM rows r JOIN orders o ON o.id = r.order_id
-WHERE r.visitor_id IS NOT NULL
-  AND NOT EXISTS (SELECT FROM ab_events e
-                  WHERE e.test_id = r.test_id AND e.event_type = 'purchase' AND left(e.id, 4) <> 'abe_'
-                    AND e.order_id IN (o.id, o.shopify_order_id, o.shopify_id))
-ORDER BY r.digest
+SELECT 'abe_' || t.digest, t.test_id, t.variant_id, t.visitor_id, 'purchase',
+       jsonb_build_object('source', 'reconciliation', 'method', t.method), t.net_cents, t.ordered_at, t.net_cents,
+       t.order_id
+FROM told t ORDER BY t.digest
 ON CONFLICT (id) DO UPDATE SET
     variant_id = EXCLUDED.variant_id, visitor_id = EXCLUDED.visitor_id, event_data = EXCLUDED.event_data,
     revenue_cents = EXCLUDED.revenue_cents, created_at = EXCLUDED.created_at,

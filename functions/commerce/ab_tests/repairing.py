@@ -10,10 +10,11 @@ from psycopg.types.json import Jsonb
 
 from functions.commerce.ab_tests.aggregating import Span, span_of, take_in
 from functions.commerce.ab_tests.attributing import Counts, world_of
-from functions.commerce.ab_tests.daily import RECOUNT_TIMEOUT_S, hold_tests, recount
+from functions.commerce.ab_tests.daily import RECOUNT_TIMEOUT_S, recount
 from functions.commerce.ab_tests.evaluating import EVALUATION_EMITS, evaluate_test
 from functions.commerce.ab_tests.live import page_of_tests
 from functions.commerce.ab_tests.order_pass import Place, pass_orders
+from functions.commerce.ab_tests.subjects import hold
 from shared.events.ab_tests import AbTestMetricsAggregate
 from shared.events.alerts import AlertApiFailure
 from shared.events.base import Payload
@@ -144,7 +145,7 @@ def _repair(
 ) -> None:
     """Numbers, verdict and report in one transaction."""
     full, test_id = payload.period == "full", payload.test_id
-    hold_tests(session, [test_id], ctx.now())
+    hold(session, [test_id], ctx.now())
     if full:
         session.execute(DROP_STRAY_DAYS, {"test_id": test_id})
     recount(session, days, zone, slug=ctx.tenant.slug)

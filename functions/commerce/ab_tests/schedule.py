@@ -18,6 +18,7 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
+from functions.commerce.ab_tests.marks import set_marks
 from functions.commerce.ab_tests.rules import (
     INVALID_CONFIGURATION,
     VARIANTS,
@@ -27,7 +28,6 @@ from functions.commerce.ab_tests.rules import (
     slot_of,
     split_of,
     start_problem,
-    with_mark,
 )
 from shared.events.ab_tests import AbScheduleCheck, AbTestCreated, AbTestEnded, AbTestPaused, AbTestStarted, EndedReason
 from shared.events.alerts import AlertUnusualActivity
@@ -56,6 +56,8 @@ class AbScheduleResult(Payload):
     epochs: int = 0
 
 
+# NO KEY: a visitor who is just recorded holds a key share of his test. He must not put a test off to the next tick, nor
+# wait for this page.
 LOCK_PAGE = """
 -- A/B schedule: the next tests with something to look at, held until the page is decided
 SELECT t.id
@@ -65,7 +67,7 @@ WHERE t.id > %(after)s
   AND (s.test_id IS NULL OR s.last_status IS DISTINCT FROM t.status OR t.status IN ('running', 'paused')
        OR (t.status = 'draft' AND t.auto_start AND COALESCE(t.scheduled_start_at, t.start_date) <= %(slot)s))
 ORDER BY t.id LIMIT %(page)s
-FOR UPDATE OF t SKIP LOCKED
+FOR NO KEY UPDATE OF t SKIP LOCKED
 """
 
 TESTS = """
@@ -76,9 +78,8 @@ SELECT t.id, t.name, t.status, t.created_at, t.started_at, t.ended_at, t.base_ur
        COALESCE(t.auto_start, false) AS auto_start, COALESCE(t.auto_end, false) AS auto_end,
        COALESCE(t.winner_variant_id, t.winning_variant_id) AS winner, t.traffic_override_variant_id AS override,
        s.last_status IS NOT NULL AS known, s.last_status, COALESCE(s.status_seq, 0) AS status_seq, s.decision,
-       s.evaluated_at, COALESCE(s.needs_attention, '{}') AS needs_attention,
+       s.evaluated_at, e.shares, e.started_at AS epoch_from,
        s.results ->> 'startProblem' AS start_problem, s.results ->> 'startProblemOn' AS start_problem_on,
-       e.shares, e.started_at AS epoch_from,
        COALESCE((SELECT max(epoch) FROM ab_allocation_epochs x WHERE x.test_id = t.id), 0) AS epoch
 FROM ab_tests t
 LEFT JOIN ab_test_state s ON s.test_id = t.id
@@ -98,13 +99,12 @@ WHERE t.id = c.id
 KEEP_STATES = """
 -- A/B schedule: the status last published, and what keeps a test from starting
 INSERT INTO ab_test_state AS s
-    (test_id, last_status, status_seq, needs_attention, results, ended_reason, created_at, updated_at)
-SELECT c.id, c.status, c.seq, ARRAY(SELECT jsonb_array_elements_text(c.marks)), jsonb_strip_nulls(c.problem),
-       c.reason, %(now)s, %(now)s
-FROM unnest(%(ids)s::text[], %(statuses)s::text[], %(seqs)s::integer[], %(marks)s::jsonb[], %(problems)s::jsonb[],
-            %(reasons)s::text[]) AS c (id, status, seq, marks, problem, reason)
+    (test_id, last_status, status_seq, results, ended_reason, created_at, updated_at)
+SELECT c.id, c.status, c.seq, jsonb_strip_nulls(c.problem), c.reason, %(now)s, %(now)s
+FROM unnest(%(ids)s::text[], %(statuses)s::text[], %(seqs)s::integer[], %(problems)s::jsonb[], %(reasons)s::text[])
+     AS c (id, status, seq, problem, reason)
 ON CONFLICT (test_id) DO UPDATE SET
-    last_status = EXCLUDED.last_status, status_seq = EXCLUDED.status_seq, needs_attention = EXCLUDED.needs_attention,
+    last_status = EXCLUDED.last_status, status_seq = EXCLUDED.status_seq,
     results = (s.results - '{startProblem,startProblemOn}'::text[]) || EXCLUDED.results,
     ended_reason = COALESCE(EXCLUDED.ended_reason, s.ended_reason), updated_at = EXCLUDED.updated_at
 """
@@ -222,7 +222,7 @@ def _tell_silent_change(verdict: Verdict) -> None:
     if test["known"] and before == status:
         return
     if status == "draft":
-        if not test["known"] and test["created_at"] >= slot - NEWS_FOR:
+        if not test["known"] and test["created_at"] and test["created_at"] >= slot - NEWS_FOR:
             verdict.tell(AbTestCreated(test_id=id, name=test["name"], variants=len(verdict.variants)))
             verdict.counts.append("created")
         return
@@ -299,19 +299,18 @@ def _keep(ctx: JobContext, session: Session, noted: list[Verdict]) -> None:
             "ids": [v.test["id"] for v in noted],
             "statuses": [v.status for v in noted],
             "seqs": [v.seq for v in noted],
-            "marks": [Jsonb(_marks(v)) for v in noted],
             "problems": [Jsonb(_problem(v)) for v in noted],
             "reasons": [v.ended_reason for v in noted],
             "now": ctx.now(),
         },
     )
+    # The rows are held now: marks that others have set meanwhile stay.
+    set_marks(session, {v.test["id"]: {INVALID_CONFIGURATION: v.problem is not None} for v in noted if _tried(v)})
 
 
-def _marks(verdict: Verdict) -> list[str]:
-    before: list[str] = verdict.test["needs_attention"]
-    if verdict.problem is None and verdict.status == verdict.test["status"]:
-        return before
-    return with_mark(before, INVALID_CONFIGURATION, verdict.problem is not None)
+def _tried(verdict: Verdict) -> bool:
+    """Whether the test has started or was to start, so that its configuration was looked at, or has ended."""
+    return verdict.problem is not None or verdict.changed
 
 
 def _problem(verdict: Verdict) -> dict[str, Any]:
@@ -337,7 +336,7 @@ def _keep_splits(session: Session, verdicts: list[Verdict], slot: datetime) -> i
         {
             "ids": [v.test["id"] for v, _ in new],
             "epochs": [v.test["epoch"] + 1 for v, _ in new],
-            "starts": [slot if v.test["shares"] else v.started_at or v.test["started_at"] or slot for v, _ in new],
+            "starts": [slot if v.test["epoch"] else v.started_at or v.test["started_at"] or slot for v, _ in new],
             "shares": [Jsonb(split) for _, split in new],
             "reasons": [_why(v.test) for v, _ in new],
         },

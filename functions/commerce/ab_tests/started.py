@@ -51,8 +51,9 @@ WHERE id = %(test_id)s AND (status <> 'running' OR started_at IS NULL)
 KNOW = """
 -- A/B starts: the start is known, so that nobody announces it again
 UPDATE ab_test_state
-SET last_status = 'running', status_seq = status_seq + 1, paused_reason = NULL, updated_at = %(now)s
-WHERE test_id = %(test_id)s AND last_status IS DISTINCT FROM 'running'
+SET last_status = 'running', status_seq = status_seq + CASE WHEN last_status = 'running' THEN 0 ELSE 1 END,
+    paused_reason = NULL, updated_at = %(now)s
+WHERE test_id = %(test_id)s AND (last_status IS DISTINCT FROM 'running' OR paused_reason IS NOT NULL)
 RETURNING status_seq
 """
 
@@ -91,7 +92,7 @@ def handle_test_started(ctx: JobContext, payload: AbTestStarted) -> AbTestStarte
         if _is_over(test, standing, payload):
             return AbTestStartedResult(outcome="ignored", epoch=standing["open_epoch"] or 0)
         done = _start(ctx, session, test, standing, at, resumed=payload.resumed)
-    redis = show_split(ctx, test["id"], done.shares, done.epoch)
+    redis = show_split(ctx, test["id"], done.shares, done.epoch, begins=True)
     text = _text(done, resumed=payload.resumed)
     slack = tell(ctx, [COMPLETE], text, dedupe_key=f"ab-started:{test['id']}:{done.seq}")
     outcome: Literal["started", "resumed"] = "resumed" if payload.resumed else "started"

@@ -16,10 +16,10 @@ from shared.redis import Call, Redis
 Told = Literal["ok", "not_configured", "unavailable"]
 
 SHOW_SPLIT = """
--- KEYS: running tests, split; ARGV: id of the test, then names and values of the split
-redis.call('SADD', KEYS[1], ARGV[1])
-redis.call('DEL', KEYS[2])
-redis.call('HSET', KEYS[2], unpack(ARGV, 2))
+-- KEYS: split, and of a test that begins the running tests; ARGV: id of the test, then names and values of the split
+redis.call('DEL', KEYS[1])
+redis.call('HSET', KEYS[1], unpack(ARGV, 2))
+if #KEYS > 1 then redis.call('SADD', KEYS[2], ARGV[1]) end
 return 1
 """
 
@@ -31,12 +31,13 @@ return 1
 """
 
 
-def show_split(ctx: JobContext, test_id: str, shares: Mapping[str, int], epoch: int) -> Told:
-    """Show a running test and its split to the storefront. Comes after the commit and never fails the work."""
+def show_split(ctx: JobContext, test_id: str, shares: Mapping[str, int], epoch: int, *, begins: bool = False) -> Told:
+    """Show the split of a test to the storefront, and that it runs when it `begins`: a test that is only split anew may
+    have ended since. Comes after the commit and never fails the work."""
     split = [each for pair in (*shares.items(), ("_epoch", epoch)) for each in pair]
 
     def show(redis: Redis) -> None:
-        keys = [redis.key("ab", "active_tests"), redis.key("ab", test_id, "allocation")]
+        keys = [redis.key("ab", test_id, "allocation")] + ([redis.key("ab", "active_tests")] if begins else [])
         redis.run(SHOW_SPLIT, [Call(keys, [test_id, *split])])
 
     return in_redis(ctx, show)

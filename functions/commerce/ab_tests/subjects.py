@@ -151,6 +151,10 @@ SELECT t.id, t.name, t.status, t.mode, COALESCE(t.settings, '{}') AS settings, t
            (SELECT min(e.started_at) FROM ab_allocation_epochs e WHERE e.test_id = t.id),
            (SELECT min(w.assigned_at) FROM ab_visitors w WHERE w.test_id = t.id))) AS started_at,
        EXISTS (SELECT FROM ab_guardrails g WHERE g.test_id = t.id AND g.is_triggered) AS guarded,
+       COALESCE(t.settings ->> 'tracking', 'events') = 'counters'
+       AND NOT EXISTS (SELECT FROM ab_visitors w WHERE w.test_id = t.id)
+       AND EXISTS (SELECT FROM ab_counter_batches b WHERE b.test_id = t.id GROUP BY b.variant_id, b.bucket_date
+                   HAVING sum(b.visitors) <= 0 AND sum(b.impressions) > 0) AS estimated,
        EXISTS (SELECT FROM ab_targeting_rules r WHERE r.test_id = t.id AND r.action = 'assign_variant') AS forced,
        o.orders, o.unlinked, o.revenue_cents, m.shipped, m.mismatched
 FROM ab_tests t

@@ -27,7 +27,7 @@ from shared.mail import EMITS as MAIL_EMITS
 from shared.mail.addresses import hash_address
 from shared.slack import escape
 from shared.tenant_settings import base_currency
-from shared.time import last_complete_day, tenant_zone
+from shared.time import day_bounds, last_complete_day, tenant_zone
 
 STALE = timedelta(hours=2)
 """Age of a result beyond which it is made anew before it is told."""
@@ -165,20 +165,22 @@ def board_of(session: Session, ids: list[str], day: date, slot: datetime) -> Boa
     rows: dict[str, dict[str, Row]] = {}
     for row in session.all(YESTERDAY, {"ids": ids, "date": day}):
         rows.setdefault(row["test_id"], {})[row["variant_id"]] = row
-    entries = []
+    entries, over = [], day_bounds(day, tenant_zone(session))[1]
     for test in session.all(STANDING, {"ids": ids}):
         names = {variant.id: variant.name for variant in variants.get(test["id"], [])}
         mine = rows.get(test["id"], {})
-        entries.append(Entry(test, names, mine, _attention(test, mine, slot), _significant(test)))
+        entries.append(Entry(test, names, mine, _attention(test, mine, slot, over), _significant(test)))
     entries.sort(key=lambda entry: (not entry.attention, -entry.visitors, entry.test["id"]))
     return Board(day, base_currency(session), tuple(entries))
 
 
-def _attention(test: Row, day: Mapping[str, Row], slot: datetime) -> tuple[str, ...]:
+def _attention(test: Row, day: Mapping[str, Row], slot: datetime, over: datetime) -> tuple[str, ...]:
+    """Why a test wants a person; `over` is the end of the day."""
     found = {str(mark).replace("_", " ") for mark in test["marks"]}
     if test["guarded"]:
         found.add("guardrail")
-    if test["status"] == "running" and not any(row["visitors"] for row in day.values()):
+    began = test["started_at"] is None or test["started_at"] < over
+    if test["status"] == "running" and began and not any(row["visitors"] for row in day.values()):
         found.add("no visitors on the day")
     if test["status"] != "completed" and test["started_at"] and slot - test["started_at"] > MAX_RUNTIME:
         found.add("too long")
@@ -191,7 +193,10 @@ def _significant(test: Row) -> tuple[float, str] | None:
     found = [
         (shown["lift"], id)
         for id, shown in (test["results"].get("variants") or {}).items()
-        if shown.get("lift") is not None and shown["lift"] > 0 and shown.get("pAdjusted", 1.0) <= alpha
+        if shown.get("lift") is not None
+        and shown["lift"] > 0
+        and (shown.get("direction") or 0) > 0  # the p is that of a gain, not of a loss that was
+        and shown.get("pAdjusted", 1.0) <= alpha
     ]
     return max(found) if found else None
 

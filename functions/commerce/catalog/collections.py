@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from datetime import datetime
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ from shared.catalog.collections import (
     CollectionCounts,
     delete_collections,
     end_members,
+    hold_members,
     put_members,
     store_collections,
     unknown_products,
@@ -240,7 +241,7 @@ def _reconcile(ctx: JobContext, run: Run, shopify: ShopifyCatalog) -> Collection
 def sync_collection_products(ctx: JobContext, payload: CollectionProductsSync) -> CollectionProductsSyncResult:
     """Make the member list of one collection equal to Shopify's, in its order; ask for products that are new to us.
 
-    Permanent: COLLECTION_ID_INVALID and the Shopify client's.
+    Permanent: COLLECTION_ID_INVALID and the Shopify client's; transient: CATALOG_CONFLICT.
     """
     id = _id_of(ctx, payload.shopify_collection_id or payload.collection_id)
     shopify = ShopifyCatalog.connect(ctx, batch=True)
@@ -258,7 +259,8 @@ def sync_collection_products(ctx: JobContext, payload: CollectionProductsSync) -
             return _end(ctx, id, pages, place)
         if held > MEMBERS_IN_MEMORY or ctx.remaining_s() < PAGE_ROOM_S:
             with ctx.tenant_session() as session:
-                _put(ctx, session, id, pages, place)
+                joined = _put(session, id, pages, place)
+                _tell_feed(session, id, joined)
             ctx.continue_from(place)
 
 
@@ -268,13 +270,11 @@ def _collection_gone(ctx: JobContext, id: str) -> CollectionProductsSyncResult:
     return CollectionProductsSyncResult(outcome="deleted")
 
 
-def _put(
-    ctx: JobContext, session: Session, id: str, pages: Sequence[Sequence[str]], place: dict[str, Any]
-) -> tuple[set[str], set[str]]:
-    """Write pages of members behind `place` and move it; (members that joined, members we have no product of)."""
-    if session.one(KNOWN, {"id": id}) is None:
-        raise Permanent("COLLECTION_ID_INVALID", "we hold no collection of this id")
+def _put(session: Session, id: str, pages: Sequence[Sequence[str]], place: dict[str, Any]) -> set[str]:
+    """Write pages of members behind `place` and move it; members that joined and whose product we hold."""
     stamp = datetime.fromisoformat(place["stamp"])
+    if not hold_members(session, id, stamp=stamp):
+        raise Permanent("COLLECTION_ID_INVALID", "we hold no collection of this id")
     joined: set[str] = set()
     unknown: set[str] = set()
     for page in pages:
@@ -284,9 +284,13 @@ def _put(
     place["added"] += len(joined)
     place["unknown"] = place.get("unknown", 0) + len(unknown)
     _ask_for(session, sorted(unknown))
-    if session.value(EXCLUDED, {"id": id}):
-        tell_feed(session, sorted(joined - unknown), triggered_by="webhook")
-    return joined, unknown
+    return joined - unknown
+
+
+def _tell_feed(session: Session, id: str, products: Set[str]) -> None:
+    """Tell the feed of products that joined or left, if a rule of it names the collection."""
+    if products and session.value(EXCLUDED, {"id": id}):
+        tell_feed(session, sorted(products), triggered_by="webhook")
 
 
 def _ask_for(session: Session, ids: Sequence[str]) -> None:
@@ -299,10 +303,9 @@ def _end(
 ) -> CollectionProductsSyncResult:
     with ctx.final_session() as session:
         stamp = datetime.fromisoformat(place["stamp"])
-        _put(ctx, session, id, pages, place)
+        joined = _put(session, id, pages, place)
         left = end_members(session, id, place["position"], stamp=stamp, now=ctx.now())
-        if session.value(EXCLUDED, {"id": id}):
-            tell_feed(session, sorted(left), triggered_by="webhook")
+        _tell_feed(session, id, joined | left)
     return CollectionProductsSyncResult(
         outcome="synced",
         members=place["position"],

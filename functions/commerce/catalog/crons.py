@@ -75,9 +75,10 @@ customer_full_sync = dispatch(
 )
 def inventory_sync_scheduled(ctx: JobContext, payload: Tick) -> InventoryCronResult:
     """Start the hourly stock run, and send the daily and weekly stock summaries whose hour has come."""
-    messages, listed = post_summaries(ctx, payload.scheduled_at)
-    with ctx.final_session() as session:
+    with ctx.tenant_session() as session:
         connected = session.one(CONNECTION) is not None and enabled(session, "inventory")
         if connected:
-            session.emit(InventorySync(source="schedule"))
+            # Before Slack, which may be down for the whole hour; the key makes one run of what a repetition sends.
+            session.emit(InventorySync(source="schedule"), key=f"{ctx.job_id}:{payload.scheduled_at.isoformat()}")
+    messages, listed = post_summaries(ctx, payload.scheduled_at)
     return InventoryCronResult(emitted=int(connected), summaries=messages, variants_listed=listed)

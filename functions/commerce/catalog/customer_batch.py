@@ -56,11 +56,12 @@ WHERE id = ANY(%(ids)s) AND COALESCE(shopify_customer_id, shopify_id) IS NOT NUL
 MISSING = """
 -- catalog: customers that a full run has not seen, and how many there are
 SELECT count(*) AS live,
-       COALESCE(array_agg(c.shopify_customer_id ORDER BY c.shopify_customer_id) FILTER (WHERE m.external_id IS NULL
+       COALESCE(array_agg(i.id ORDER BY i.id) FILTER (WHERE m.external_id IS NULL
            OR (m.generation <> %(generation)s AND m.checked_at < %(started_at)s)), '{}') AS candidates
 FROM customers c
-LEFT JOIN catalog_sync_marks m ON m.kind = 'customer' AND m.external_id = c.shopify_customer_id
-WHERE c.shopify_customer_id IS NOT NULL
+CROSS JOIN LATERAL (SELECT COALESCE(c.shopify_customer_id, c.shopify_id) AS id) i
+LEFT JOIN catalog_sync_marks m ON m.kind = 'customer' AND m.external_id = i.id
+WHERE i.id IS NOT NULL
   AND NOT COALESCE(c.metadata -> 'shopify', '{}') ?| ARRAY['deletedAt', 'redactedAt']
 """
 

@@ -103,7 +103,7 @@ WHERE id = %(id)s
 LEAVE_SEGMENTS = """
 -- catalog: memberships that were cached before the change; the next run of the lists refills them
 DELETE FROM segment_membership_cache m USING cached_segments s
-WHERE s.id = m.segment_id AND m.customer_id = ANY(%(keys)s) AND s.synced_at < %(now)s
+WHERE s.id = m.segment_id AND m.customer_id = ANY(%(keys)s) AND COALESCE(s.synced_at, '-infinity') < %(now)s
 """
 
 CANCEL_RECOVERY = """
@@ -146,7 +146,8 @@ def handle_customer_created(ctx: JobContext, payload: CustomerCreated) -> Custom
         if id is None and payload.shopify_customer_id is not None:
             return _come_back(session, payload)
         if id is None:
-            id, created = payload.customer_id, True
+            # A Shopify id becomes the row's id as digits, so that the next reading finds the row.
+            id, created = as_legacy_id(payload.customer_id) or payload.customer_id, True
             session.execute(INSERT, {"id": id, "email": payload.email, "now": ctx.now()})
         customer = session.one(LOCK, {"id": id})
         assert customer is not None  # customers are never deleted

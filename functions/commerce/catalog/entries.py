@@ -133,5 +133,7 @@ def _everywhere(ctx: JobContext, session: Session, payload: InventorySync) -> In
         session.emit(InventorySyncBatch(location_id=payload.location_id))
         return InventoryEntryResult(dispatched="delta")
     opened = _open_full(ctx, session, "inventory", payload.source)
+    if not opened.ours:  # somebody else has opened it since we looked
+        return InventoryEntryResult(dispatched="joined", run_id=opened.run.id)
     session.emit(InventorySyncBatch(sync_run_id=opened.run.id, step="start", full_sync=True))
     return InventoryEntryResult(dispatched="full", run_id=opened.run.id)

@@ -81,7 +81,7 @@ def run_step(ctx: JobContext, subject: Subject, payload: SyncRunStep) -> tuple[R
     assert payload.sync_run_id is not None
     run = runs.find(ctx, payload.sync_run_id, subject.kind)
     step = payload.step or "start"
-    if run.status not in WAITS[step] or not _current(run, step, payload):
+    if not waits(run, step) or not _current(run, step, payload):
         return run, "already_past"
     with runs.failing(ctx, run.id):
         shopify = ShopifyCatalog.connect(ctx, batch=True)
@@ -89,6 +89,15 @@ def run_step(ctx: JobContext, subject: Subject, payload: SyncRunStep) -> tuple[R
             return _STEPS[step](ctx, subject, run, shopify, payload.attempt or 1)
         except Moved:
             return run, "already_past"
+
+
+def waits(run: Run, step: str) -> bool:
+    """Whether the run waits for this step. One message begins to read pages and goes on with them, also in a retry."""
+    return run.status in WAITS[step] or (step == "start" and _by_pages(run) and run.status == "merging")
+
+
+def _by_pages(run: Run) -> bool:
+    return run.mode != "full" or bool(run.filter.get("paged"))
 
 
 def _current(run: Run, step: str, payload: SyncRunStep) -> bool:
@@ -103,7 +112,7 @@ def _current(run: Run, step: str, payload: SyncRunStep) -> bool:
 
 def start(ctx: JobContext, subject: Subject, run: Run, shopify: ShopifyCatalog, attempt: int) -> tuple[Run, str]:
     """Start the export, or adopt the one that a lost answer has started already."""
-    if run.mode != "full" or run.filter.get("paged"):
+    if _by_pages(run):
         return read_pages(ctx, subject, run, shopify, attempt)
     # A first attempt cannot have started one: only after a failure is the outcome of the call unknown.
     operation_id = shopify.running_bulk(subject.bulk_query) if ctx.attempt > 1 else None
@@ -147,9 +156,11 @@ def poll(ctx: JobContext, subject: Subject, run: Run, shopify: ShopifyCatalog, a
         raise Permanent("SHOPIFY_SCOPE_MISSING", "the export was denied")
     if operation.status != "COMPLETED":
         return restart(ctx, subject, run, f"BULK_{operation.error_code or operation.status}")
+    empty = operation.url is None
+    if empty and operation.object_count:  # not an empty shop: its file is missing
+        return restart(ctx, subject, run, "BULK_URL_MISSING")
     with ctx.final_session() as session:
         runs.hold(session, run)
-        empty = operation.url is None
         run = runs.save(
             session,
             run,
@@ -257,7 +268,7 @@ def _finish_load(ctx: JobContext, subject: Subject, run: Run, nodes: list[Node])
 
 def merge(ctx: JobContext, subject: Subject, run: Run, shopify: ShopifyCatalog, attempt: int) -> tuple[Run, str]:
     """Write the staged objects, MERGE_CHUNK per transaction, by their id."""
-    if run.mode != "full" or run.filter.get("paged"):
+    if _by_pages(run):
         return read_pages(ctx, subject, run, shopify, attempt)
     legs = Legs(ctx)
     while True:
@@ -310,7 +321,8 @@ def reconcile(ctx: JobContext, subject: Subject, run: Run, shopify: ShopifyCatal
     # Chunks that an earlier attempt removed were believed then, and are no candidates any more.
     believed = bool(run.filter.get("believed")) or not subject.guarded
     doubted = not believed and runs.doubtful(len(candidates), live)
-    if doubted and runs.shrunk(subject.counted(shopify), run.root_count or 0):
+    # What was merged, not what Shopify says that it wrote: a file that came short must not pass for the whole shop.
+    if doubted and runs.shrunk(subject.counted(shopify), run.merged_count):
         raise runs.refuse_deletion(ctx, run, candidates=len(candidates), live=live)
     gone = subject.confirmed(shopify, candidates)
     for first in range(0, len(gone), MERGE_CHUNK):

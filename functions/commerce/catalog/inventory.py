@@ -182,7 +182,8 @@ def _refresh(ctx: JobContext, item: str) -> InventoryUpdateResult:
     node = ShopifyCatalog.connect(ctx).item(item)
     if node is None:
         raise Permanent("INVENTORY_ITEM_UNKNOWN", "Shopify does not know this item")
-    return _store(ctx, item, _levels(node, item), "refreshed", whole=True)
+    more = node["inventoryLevels"]["pageInfo"]["hasNextPage"]
+    return _store(ctx, item, _levels(node, item), "refreshed", whole=not more)
 
 
 def _levels(node: Node, item: str) -> list[LevelRecord]:
@@ -201,10 +202,11 @@ def _change(ctx: JobContext, payload: InventoryUpdate, item: str) -> InventoryUp
         shopify.adjust_quantity(
             item, place, delta=payload.quantity_adjustment, reason=payload.reason, uri=uri, key=_once(ctx)
         )
+        sent = True
     else:
-        _set(ctx, shopify, item, place, payload)
+        sent = _set(ctx, shopify, item, place, payload)
     levels = [level for level in _fresh(shopify, item) if level.location_id == place]
-    return _store(ctx, item, levels, "changed")
+    return _store(ctx, item, levels, "changed" if sent else "unchanged")
 
 
 def _once(ctx: JobContext, round: int = 0) -> str:
@@ -219,8 +221,11 @@ def _fresh(shopify: ShopifyCatalog, item: str) -> list[LevelRecord]:
     return _levels(node, item)
 
 
-def _set(ctx: JobContext, shopify: ShopifyCatalog, item: str, place: str, payload: InventoryUpdate) -> None:
-    """Set the quantity against what was just read, again when somebody else moved it meanwhile."""
+def _set(ctx: JobContext, shopify: ShopifyCatalog, item: str, place: str, payload: InventoryUpdate) -> bool:
+    """Set the quantity against what was just read, again when somebody else moved it meanwhile.
+
+    False when the stock is as wanted and nothing was sent.
+    """
     quantity = payload.new_quantity or 0
     with ctx.tenant_session(read_only=True) as session:
         tried = {row["round"]: row["before"] for row in session.all(INTENTS, {"run_id": ctx.run_id})}
@@ -230,7 +235,7 @@ def _set(ctx: JobContext, shopify: ShopifyCatalog, item: str, place: str, payloa
             held = [level.available or 0 for level in _fresh(shopify, item) if level.location_id == place]
             before = held[0] if held else 0
             if before == quantity:
-                return
+                return False
             with ctx.tenant_session() as session:
                 session.execute(INTEND, {"run_id": ctx.run_id, "round": round, "item": item, "before": before})
         try:
@@ -245,7 +250,7 @@ def _set(ctx: JobContext, shopify: ShopifyCatalog, item: str, place: str, payloa
             )
         except StaleQuantity:
             continue
-        return
+        return True
     raise Transient("STOCK_CONTENDED", f"the stock moved {MAX_ROUNDS} times while it was being set")
 
 
@@ -280,9 +285,9 @@ def _store(
         session.execute(FORGET, {"run_id": ctx.run_id})
         after = session.one(VARIANT, {"item": item, "variant": None}) or {}
     post_news(ctx, verdicts, run=str(ctx.run_id))
-    outcome: Outcome = "skipped_stale" if levels and len(counts.stale) == len(levels) else done
-    if outcome == "changed" and not counts.changed:
-        outcome = "unchanged"
+    # A change was made whether or not our row is newer by now: the webhook about it may have come first.
+    stale = done in ("observed", "refreshed") and levels and len(counts.stale) == len(levels)
+    outcome: Outcome = "skipped_stale" if stale else done
     return InventoryUpdateResult(
         outcome=outcome,
         previous_quantity=before.get("inventory_quantity"),

@@ -11,23 +11,21 @@ from functions.commerce.catalog import runs
 from functions.commerce.catalog.common import (
     BATCH_RETRY,
     IDS_MAX,
-    SELLABLE,
     enabled,
-    feed_connected,
     shop_currency,
     shop_read,
-    tell_feed,
 )
-from functions.commerce.catalog.export import MAX_HOPS, run_step
-from functions.commerce.catalog.judging import judge_moved
+from functions.commerce.catalog.export import MAX_HOPS, run_step, waits
+from functions.commerce.catalog.judging import judge_sellability
 from functions.commerce.catalog.paging import read_pages, since_of
+from functions.commerce.catalog.places import read_places
 from functions.commerce.catalog.products import FEED_EVENTS, STOCK_EVENTS
 from functions.commerce.catalog.runs import Run
 from functions.commerce.catalog.subject import Batch, Stored, Subject, step_key
-from shared.catalog.levels import store_levels, store_locations
+from shared.catalog.levels import store_levels
 from shared.catalog.mapping import map_level
 from shared.catalog.records import LevelRecord
-from shared.catalog.stock import Moved, Verdict, settle_items
+from shared.catalog.stock import Moved, settle_items
 from shared.catalog.worklist import add_items, add_moved, drop_items, next_items
 from shared.events.alerts import AlertApiFailure
 from shared.events.base import Payload
@@ -155,7 +153,7 @@ class Inventory(Subject):
 
     def before_end(self, ctx: JobContext, shopify: ShopifyCatalog, run: Run) -> Run:
         ask_for_products(ctx, shopify, run.id)
-        fallen = judge(ctx, run.id)
+        fallen = judge_sellability(ctx, run.id)
         with ctx.tenant_session() as session:
             runs.hold(session, run)
             return runs.save(session, run, now=ctx.now(), filter={**run.filter, **fallen})
@@ -197,46 +195,23 @@ def write(
     return stored, moved
 
 
-def judge(ctx: JobContext, run_id: UUID) -> dict[str, int]:
-    """Judge what moved and tell the feed what can be sold now or no longer; how many variants fell low and out."""
-    flipped: set[str] = set()
-
-    def flips(session: Session, moved: Sequence[Moved]) -> None:
-        known = [each for each in moved if each.before is not None]
-        given = {"ids": [each.variant_id for each in known], "before": [each.before for each in known]}
-        if known and feed_connected(session):
-            flipped.update(row["product_id"] for row in session.all(SELLABLE, given))
-
-    verdicts: list[Verdict] = judge_moved(ctx, run_id, flips)
-    if flipped:
-        with ctx.tenant_session() as session:
-            tell_feed(session, sorted(flipped), triggered_by="schedule")
-    fallen = [verdict.state for verdict in verdicts if verdict.changed]
-    return {"low": fallen.count("low"), "out": fallen.count("out")}
-
-
 def ask_for_products(ctx: JobContext, shopify: ShopifyCatalog, run_id: UUID) -> None:
-    """Ask once for the products of items that we do not know."""
-    with ctx.tenant_session(read_only=True) as session:
-        items = next_items(session, run_id, IDS_MAX)
-    if not items:
-        return
-    products: dict[str, None] = {}
-    for first in range(0, len(items), ITEMS_PER_CALL):
-        for node in shopify.item_nodes(items[first : first + ITEMS_PER_CALL]):
-            variants = node["variants"]["nodes"] if node else []
-            products |= dict.fromkeys(legacy_id(variant["product"]["id"]) for variant in variants)
-    with ctx.tenant_session() as session:
-        if products:
-            session.emit(ProductSyncBatch(shopify_product_ids=list(products)), key=f"{run_id}:unknown-items")
-        drop_items(session, run_id, items)
-
-
-def read_places(ctx: JobContext, shopify: ShopifyCatalog) -> None:
-    """Take over the places of the shop."""
-    places = [(legacy_id(node["id"]), str(node["name"]), bool(node["isActive"])) for node in shopify.locations()]
-    with ctx.tenant_session() as session:
-        store_locations(session, places, now=ctx.now())
+    """Ask once for the products of items that we do not know, in messages of IDS_MAX items' products at most."""
+    while ctx.remaining_s() > PAGE_ROOM_S:  # what is left then is found by the next reading of products
+        with ctx.tenant_session(read_only=True) as session:
+            items = next_items(session, run_id, IDS_MAX)
+        if not items:
+            return
+        products: dict[str, None] = {}
+        for first in range(0, len(items), ITEMS_PER_CALL):
+            for node in shopify.item_nodes(items[first : first + ITEMS_PER_CALL]):
+                variants = node["variants"]["nodes"] if node else []
+                products |= dict.fromkeys(legacy_id(variant["product"]["id"]) for variant in variants)
+        with ctx.tenant_session() as session:
+            if products:
+                key = f"{run_id}:unknown-items:{items[0]}"
+                session.emit(ProductSyncBatch(shopify_product_ids=list(products)), key=key)
+            drop_items(session, run_id, items)
 
 
 @job(
@@ -262,20 +237,30 @@ def sync_inventory_batch(ctx: JobContext, payload: InventorySyncBatch) -> Invent
         raise Permanent("TOO_MANY_IDS", f"more than {LIST_MAX} ids; send several messages")
     if payload.product_ids:
         return _list(ctx, payload.product_ids)
-    if payload.sync_run_id is not None and (payload.step or "start") != "start":
-        return _result(*run_step(ctx, INVENTORY, payload))
+    if payload.sync_run_id is not None:
+        if (payload.step or "start") != "start":
+            return _result(*run_step(ctx, INVENTORY, payload))
+        if not waits(run := runs.find(ctx, payload.sync_run_id, "inventory"), "start"):
+            return _result(run, "already_past")
+    id = payload.sync_run_id or ctx.run_id
+    # From the first call on: a run that an entry, or an attempt before this one, has opened would stay open for hours.
+    with runs.failing(ctx, id):
+        try:
+            return _begin(ctx, payload)
+        except runs.Moved:
+            return _result(runs.find(ctx, id, "inventory"), "already_past")
+
+
+def _begin(ctx: JobContext, payload: InventorySyncBatch) -> InventoryBatchResult:
+    """Read the places, then open, join or go on with the run that the message asks for."""
     shopify = ShopifyCatalog.connect(ctx, batch=True)
     read_places(ctx, shopify)
     run, ours = _opened(ctx, payload)
     if not ours:
         return _result(run, "joined")
-    if run.mode == "full":
+    if run.mode == "full" or payload.sync_run_id is not None:
         return _result(*run_step(ctx, INVENTORY, payload.model_copy(update={"sync_run_id": run.id})))
-    with runs.failing(ctx, run.id):
-        try:
-            return _result(*read_pages(ctx, INVENTORY, run, shopify))
-        except runs.Moved:
-            return _result(run, "already_past")
+    return _result(*read_pages(ctx, INVENTORY, run, shopify))
 
 
 def _opened(ctx: JobContext, payload: InventorySyncBatch) -> tuple[Run, bool]:
@@ -295,7 +280,7 @@ def _opened(ctx: JobContext, payload: InventorySyncBatch) -> tuple[Run, bool]:
             mode="full" if full else "delta",
             now=ctx.now(),
             requested_by="app",
-            watermark_from=None if full else runs.last_of(session, "inventory").since,
+            watermark_from=None if payload.full_sync else runs.last_of(session, "inventory").since,
             filter={"partial": True, "locationId": place} if place else {},
         )
         if not opened.ours:
@@ -348,7 +333,7 @@ def _list(ctx: JobContext, named: Sequence[str]) -> InventoryBatchResult:
         place["differences"] += stored.kept["differences"]
         if place["offset"] < len(items) and ctx.remaining_s() < PAGE_ROOM_S:
             ctx.continue_from(place)
-    fallen = judge(ctx, ctx.run_id)
+    fallen = judge_sellability(ctx, ctx.run_id)
     with ctx.final_session() as session:
         shop_read(session, ctx.now())
     return InventoryBatchResult(

@@ -133,9 +133,11 @@ SET status = %(status)s, bulk_operation_id = %(bulk_operation_id)s, filter = %(f
 WHERE id = %(id)s
 """
 
+# A run without a watermark is bounded by something else than changes (createdSince) or by nothing: none narrows it.
 JOIN = """
 -- catalog runs: a second request for changes joins the open one
-UPDATE catalog_sync_runs SET watermark_from = LEAST(watermark_from, %(since)s) WHERE id = %(id)s AND mode = 'delta'
+UPDATE catalog_sync_runs SET watermark_from = LEAST(watermark_from, %(since)s)
+WHERE id = %(id)s AND mode = 'delta' AND watermark_from IS NOT NULL
 """
 
 END = """

@@ -1382,6 +1382,7 @@ class InventoryUpdate(AppEvent):
     location_id: str | None = None
     """minLength 1; maxLength 255"""
     available: int | None = None
+    """minimum -2147483648; maximum 2147483647"""
     updated_at: datetime | None = None
     """date-time"""
     shopify_variant_id: str | None = None
@@ -1391,8 +1392,9 @@ class InventoryUpdate(AppEvent):
     product_id: str | None = None
     """minLength 1; maxLength 255"""
     quantity_adjustment: int | None = None
+    """minimum -2147483648; maximum 2147483647"""
     new_quantity: int | None = None
-    """minimum 0"""
+    """minimum 0; maximum 2147483647"""
     reason: (
         Literal[
             "correction",

@@ -963,6 +963,7 @@ export interface InventoryUpdate {
   shopifyLocationId?: string | null;
   /** minLength 1; maxLength 255 */
   locationId?: string | null;
+  /** minimum -2147483648; maximum 2147483647 */
   available?: number | null;
   /** date-time */
   updatedAt?: string | null;
@@ -972,8 +973,9 @@ export interface InventoryUpdate {
   variantId?: string | null;
   /** minLength 1; maxLength 255 */
   productId?: string | null;
+  /** minimum -2147483648; maximum 2147483647 */
   quantityAdjustment?: number | null;
-  /** minimum 0 */
+  /** minimum 0; maximum 2147483647 */
   newQuantity?: number | null;
   /** default 'correction' */
   reason?: "correction" | "cycle_count_available" | "damaged" | "received" | "restock" | "promotion" | "quality_control" | "shrinkage" | "other" | null;

@@ -53,6 +53,14 @@ def test_weights_are_grams(unit: str, grams: str) -> None:
     assert map_product(product_node(1, [node]), "USD").variants[0]["weight_grams"] == grams
 
 
+@pytest.mark.parametrize(("kilograms", "grams"), [(999_999.999, "999999999.000"), (1_000_000, None)])
+def test_a_weight_that_no_column_holds_is_none(kilograms: float, grams: str | None) -> None:
+    node = variant_node(1)
+    node["inventoryItem"]["measurement"]["weight"]["value"] = kilograms
+
+    assert map_product(product_node(1, [node]), "USD").variants[0]["weight_grams"] == grams
+
+
 @pytest.mark.parametrize(
     ("changes", "code"), [({"status": "NEW"}, "PRODUCT_UNMAPPABLE"), ({"updatedAt": None}, "PRODUCT_UNMAPPABLE")]
 )

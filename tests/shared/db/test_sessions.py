@@ -134,13 +134,28 @@ def test_statements_of_a_session(connection: Connection, tenant: Tenant) -> None
         assert session.execute("UPDATE customers SET phone = '1' WHERE id = ANY (%(ids)s)", {"ids": ["1", "2"]}) == 2
 
 
-def test_lock_ends_with_the_transaction(connection: Connection, database_url: str, tenant: Tenant) -> None:
-    free = "SELECT pg_try_advisory_xact_lock(hashtextextended('orders:1', 0))"
-    with connect(database_url, application_name="other") as other:
+@pytest.mark.parametrize(
+    ("everywhere", "held"),
+    [
+        (False, {"acme:orders:1": True, "globex:orders:1": False, "orders:1": False}),
+        (True, {"acme:orders:1": False, "globex:orders:1": False, "orders:1": True}),
+    ],
+    ids=["the tenant's own", "the platform's"],
+)
+def test_lock_ends_with_the_transaction_and_holds_no_other_tenant_up(
+    connection: Connection, database_url: str, tenant: Tenant, everywhere: bool, held: dict[str, bool]
+) -> None:
+    free = "SELECT pg_try_advisory_xact_lock(hashtextextended(%s, 0))"
+    with connect(database_url, application_name="test") as other:
+
+        def taken(key: str) -> bool:
+            row = other.execute(free, (key,)).fetchone()
+            return row == (False,)
+
         with tenant_transaction(connection, tenant) as session:
-            session.lock("orders:1")
-            assert other.execute(free).fetchone() == (False,)
-        assert other.execute(free).fetchone() == (True,)
+            session.lock("orders:1", everywhere=everywhere)
+            assert {key: taken(key) for key in held} == held
+        assert not any(taken(key) for key in held)
 
 
 def test_role_is_left_and_entered_again_within_one_transaction(connection: Connection, tenant: Tenant) -> None:

@@ -59,6 +59,9 @@ CREATE TABLE customer_addresses (
     PRIMARY KEY (id)
 );
 
+-- ensure index ix_customer_addresses_customer_id
+CREATE INDEX ix_customer_addresses_customer_id ON customer_addresses (customer_id);
+
 -- ensure trigger update_customer_addresses_updated_at on customer_addresses
 CREATE TRIGGER update_customer_addresses_updated_at BEFORE UPDATE ON customer_addresses
     FOR EACH ROW EXECUTE FUNCTION update_updated_at_column();
@@ -117,6 +120,9 @@ CREATE TABLE abandoned_checkouts (
     UNIQUE (shopify_checkout_id),
     CHECK (status IN ('abandoned', 'processing', 'recovered', 'expired'))
 );
+
+-- ensure index ix_abandoned_checkouts_lower_customer_email
+CREATE INDEX ix_abandoned_checkouts_lower_customer_email ON abandoned_checkouts (lower(customer_email));
 
 -- ensure index ix_abandoned_checkouts_shopify_checkout_token
 CREATE INDEX ix_abandoned_checkouts_shopify_checkout_token ON abandoned_checkouts (shopify_checkout_token);

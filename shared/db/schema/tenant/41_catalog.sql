@@ -291,3 +291,6 @@ CREATE TABLE segment_membership_cache (
     UNIQUE (segment_id, customer_id),
     FOREIGN KEY (segment_id) REFERENCES cached_segments(id) ON DELETE CASCADE
 );
+
+-- ensure index ix_segment_membership_cache_customer_id
+CREATE INDEX ix_segment_membership_cache_customer_id ON segment_membership_cache (customer_id);

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
+import psycopg
 import pytest
 
 from shared.crypto import encrypt_platform
@@ -85,3 +86,17 @@ def redis(bench: Bench, tenant: Tenant, rows: Rows) -> Iterator[RedisFake]:
 def store(redis: RedisFake) -> Database:
     """The database of the tenant acme."""
     return redis.databases[REDIS_TOKEN]
+
+
+@pytest.fixture
+def storefront(admin_url: str, tenant: Tenant) -> Iterator[Callable[[], None]]:
+    """Records a visitor as the storefront does, in a transaction that stays open; it waits for no lock above 0.2 s."""
+    with psycopg.connect(admin_url, options=f"-c search_path=tenant_{tenant.slug},public -c lock_timeout=200") as conn:
+
+        def record() -> None:
+            conn.execute(
+                "INSERT INTO ab_visitors (visitor_id, test_id, variant_id) VALUES ('passer-by', 'test_1', 'test_1_b')"
+            )
+
+        yield record
+        conn.rollback()

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from functions.commerce.ab_tests.daily import RECOUNT, hold_tests, recount
+from functions.commerce.ab_tests.daily import hold_tests, recount
 from shared.jobs import JobContext
 from shared.jobs.context import Tenant
 from tests.builders.ab_tests import TEST, add_test, insert
@@ -176,6 +176,15 @@ class TestCounters:
 
         assert numbers(rows) == (0, 0, 3, 0, 0, 0, 0)
 
+    def test_sum_that_no_column_can_hold_shows_as_the_largest_number(self, rows: Rows, count: Recount) -> None:
+        for id in ("1", "2"):
+            batch(rows, id, impressions=2_000_000_000, add_to_carts=2_000_000_000, begin_checkouts=2_000_000_000)
+
+        count()
+
+        most = 2**31 - 1
+        assert numbers(rows) == (most, 0, most, most, most, 0, 0)
+
     @pytest.mark.parametrize(
         ("counts", "shown"),
         [({"impressions": 90, "visitors": 40}, 40), ({"impressions": 90}, 90), ({"impressions": -90}, 0)],
@@ -232,26 +241,39 @@ def test_counters_of_a_test_that_counts_by_events_are_left_out(rows: Rows, count
     assert numbers(rows) == (0, 1, 1, 0, 0, 0, 0)
 
 
-def test_events_are_read_once_and_only_those_of_the_days(rows: Rows, running_test: str) -> None:
-    """The plan: one scan of ab_events, by the index over test and time, whatever is asked for."""
+class Explaining:
+    """A session that is told the plan of what it is given."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows, self.plan = rows, ""
+
+    def execute(self, sql: str, params: dict[str, Any]) -> int:
+        self.plan = "\n".join(row["QUERY PLAN"] for row in self._rows(f"EXPLAIN {sql}", params))
+        return 0
+
+
+def test_a_day_of_many_tests_is_read_once_by_its_index_whatever_the_tables_hold(rows: Rows) -> None:
+    tests = [f"test_{n}" for n in range(1, 21)]
+    for test in tests:
+        add_test(rows, test, status="running", started_at=NOON - timedelta(days=40))
     rows.execute(
         "INSERT INTO ab_events (test_id, variant_id, visitor_id, event_type, created_at)"
-        " SELECT 'test_1', 'test_1_' || chr(97 + i %% 2), 'v' || i %% 500, 'page_view',"
-        " %s::timestamptz - make_interval(mins => i) FROM generate_series(1, 20000) i",
+        " SELECT 'test_' || 1 + i %% 20, 'test_' || 1 + i %% 20 || '_a', 'v' || i / 4, 'page_view',"
+        " %s::timestamptz - make_interval(mins => 2 * i) FROM generate_series(1, 28000) i",
+        (NOON,),
+    )
+    rows.execute(
+        "INSERT INTO ab_visitors (visitor_id, test_id, variant_id, assigned_at)"
+        " SELECT 'v' || i, 'test_' || 1 + i %% 20, 'test_' || 1 + i %% 20 || '_a',"
+        " %s::timestamptz - make_interval(mins => 2 * i) FROM generate_series(1, 28000) i",
         (NOON,),
     )
     rows.execute("ANALYZE ab_events, ab_tests, ab_variants, ab_visitors")
-    names = {
-        "tests": [TEST],
-        "dates": [DAY],
-        "froms": [datetime.fromisoformat("2026-11-20T00:00:00+00:00")],
-        "tos": [datetime.fromisoformat("2026-11-21T00:00:00+00:00")],
-        "spans": [0],
-        "bots": "bot",
-        "slug": "acme",
-    }
+    session = Explaining(rows)
 
-    plan = "\n".join(row["QUERY PLAN"] for row in rows(f"EXPLAIN {RECOUNT}", names))
+    recount(session, [(test, DAY) for test in tests], UTC, slug="acme")  # type: ignore[arg-type]  # nothing else is used
 
-    assert plan.count(" on ab_events ") == 1, plan
-    assert plan.count("ix_ab_events_test_id_created_at") == 1, plan
+    assert session.plan.count(" on ab_events ") == 1, session.plan
+    assert session.plan.count("ix_ab_events_test_id_created_at") == 1, session.plan
+    assert session.plan.count("ix_ab_visitors_test_id_assigned_at") >= 1, session.plan
+    assert "Seq Scan on ab_visitors w " not in session.plan, session.plan

@@ -222,6 +222,23 @@ def test_shopify_that_is_down_leaves_the_rest_to_the_night(
     assert "redis_unavailable" in row_of(rows)["needs_attention"]
 
 
+def test_long_way_through_the_orders_is_left_to_the_night(
+    deliver: Deliver, rows: Rows, order: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nobody has looked at orders for long: the test is closed in time all the same."""
+    monkeypatch.setattr("functions.commerce.ab_tests.ended.PAGE", 1)
+    monkeypatch.setattr("functions.commerce.ab_tests.ended.ROOM_S", 1e9)
+    at = live(rows)
+    add_arm(rows, B, 10, 0, at=at)
+    for n in range(1, 4):
+        order(f"o{n}", at=NOON - timedelta(hours=n / 2), attribution_data={"_ab_visitor_id": f"{B}-{n}"})
+
+    done = deliver(ended())
+
+    assert (done.result["outcome"], done.result["orders"]) == ("closed", 1)  # both ways begin with the same order
+    assert "redis_unavailable" in row_of(rows)["needs_attention"]
+
+
 def test_event_that_comes_again_closes_and_tells_nothing(
     deliver: Deliver, bench: Bench, rows: Rows, channel: Callable[[], list[str]]
 ) -> None:

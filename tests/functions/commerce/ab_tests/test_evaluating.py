@@ -430,6 +430,44 @@ def test_test_that_cannot_be_judged_is_invalid(look: Look, rows: Rows, controls:
     assert state(rows)["needs_attention"] == ["invalid_configuration"]
 
 
+def test_running_test_without_shares_stays_marked(look: Look, rows: Rows) -> None:
+    """Its visitors from before are still compared; that it gets no more is what somebody should know."""
+    at = running(rows)
+    add_arm(rows, A, 200, 10, at=at)
+    add_arm(rows, B, 200, 10, at=at)
+    rows.execute("UPDATE ab_variants SET traffic_allocation = 0, weight = 0")
+
+    assert look().result["decision"] == "collecting"
+    assert state(rows)["needs_attention"] == ["invalid_configuration"]
+
+
+@pytest.mark.parametrize(
+    ("tracking", "counts", "visitor", "estimated"),
+    [
+        ("counters", {"impressions": 900}, False, True),
+        ("counters", {"impressions": 900, "visitors": 400}, False, False),
+        ("counters", {"impressions": 900}, True, False),
+        ("counters", {}, False, False),
+        ("events", {"impressions": 900}, False, False),
+    ],
+)
+def test_impressions_that_stand_for_visitors_are_told_and_judge_nothing(
+    look: Look, rows: Rows, tracking: str, counts: dict[str, int], visitor: bool, estimated: bool
+) -> None:
+    at = running(rows, settings={"tracking": tracking})
+    for variant in (A, B):
+        batch = {"batch_id": variant, "test_id": TEST, "variant_id": variant, "bucket_date": at.date(), "to_at": at}
+        insert(rows, "ab_counter_batches", {**batch, "fields": {}, "source_key": "k", **counts})
+    if visitor:
+        add_arm(rows, A, 1, 0, at=at)
+
+    done = look()
+
+    results = state(rows)["results"]
+    assert (results["visitorsEstimated"], done.result["decision"]) == (estimated, "collecting")
+    assert [arm["n"] for arm in results["variants"].values()] == [int(visitor), 0]
+
+
 def test_completed_test_keeps_its_decision_and_follows_corrections(look: Look, rows: Rows) -> None:
     at = running(rows)
     winning(rows, at)

@@ -173,10 +173,25 @@ def test_attribution_whose_order_is_gone_goes(deliver: Deliver, rows: Rows, visi
     assert daily(rows) == [(YESTERDAY, 1, 9_000)]
     rows.execute("DELETE FROM orders")
 
-    nightly(deliver, 1)
-
+    assert nightly(deliver, 1).result["differences"] == 2  # compared, so that much of it is told
+    assert nightly(deliver, 2).result["differences"] == 0
     left = [rows(f"SELECT 1 FROM {name}") for name in ("ab_order_attributions", "ab_test_conversions", "ab_events")]  # noqa: S608
     assert (left, daily(rows)) == ([[], [], []], [(YESTERDAY, 0, 0)])
+
+
+def test_order_that_is_gone_from_a_final_test_is_gone_from_its_day(deliver: Deliver, rows: Rows) -> None:
+    """No attribution of the test has changed since the last night: what was deleted cannot say that it was."""
+    day = date(2026, 11, 17)
+    over(rows, days_ago=2.6, preliminary=False)  # the evening of the 17th
+    attributed(rows, 1, 5_000, at=NOON - timedelta(days=3))
+    stored(rows, day, purchases=1, revenue_cents=5_000)
+    nightly(deliver)
+    assert daily(rows) == [(day, 1, 5_000)]
+    rows.execute("DELETE FROM orders")
+
+    done = nightly(deliver, 1)
+
+    assert (done.result["tests"], daily(rows)) == (0, [(day, 0, 0)])
 
 
 # -- counters ----------------------------------------------------------------------------------------------------------

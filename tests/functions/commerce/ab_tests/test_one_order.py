@@ -76,6 +76,22 @@ def test_attribution_without_ground_goes_with_its_mirrors(deliver: Deliver, rows
     assert rows("SELECT purchases FROM ab_daily_metrics") == [{"purchases": 0}]
 
 
+def test_visitor_who_is_not_known_any_more_leaves_no_purchase(
+    deliver: Deliver, rows: Rows, visitor: Put, order: Put
+) -> None:
+    cart = {"_ab_visitor_id": "v1", "_ab_test_id": TEST, "_ab_variant_id": "test_1_a"}
+    visitor()
+    order(attribution_data=cart)
+    deliver(AbOrderReconcile(slot=NOON))
+    rows.execute("DELETE FROM ab_visitors")
+
+    found = only(judge(deliver))
+
+    assert (found["variantId"], found["method"]) == ("test_1_a", "manual")
+    assert rows("SELECT visitor_id FROM ab_events") == []
+    assert rows("SELECT variant_id FROM ab_test_conversions") == [{"variant_id": "test_1_a"}]
+
+
 @pytest.mark.parametrize(
     ("assigned", "columns", "reason"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from random import Random
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from functions.commerce.ab_tests.optimizing import plan_of, seed_of
 from shared.fakes.redis import Database, RedisFake
-from shared.jobs.testing import Deliver
+from shared.jobs.testing import Bench, Deliver
 from shared.jobs.testing.bench import Delivered
 from shared.stats import beta_posterior
 from tests.builders.ab_tests import TEST, add_arm, add_epoch, add_state, add_test
@@ -286,6 +287,16 @@ def test_storefront_is_shown_the_split(deliver: Deliver, rows: Rows, store: Data
     ask(deliver)
 
     assert store.hash("ab:acme:test_1:allocation") == {A: "27", B: "30", C: "43", "_epoch": "2"}
+    assert "ab:acme:active_tests" not in store.keys  # it may have ended since: only a start adds to them
+
+
+def test_storefront_does_not_wait_for_the_draws(
+    deliver: Deliver, bench: Bench, rows: Rows, storefront: Callable[[], None]
+) -> None:
+    three_arms(rows, bandit(rows))
+    bench.faults.on("before-checkpoint", storefront)
+
+    assert ask(deliver).result["outcome"] == "changed"
 
 
 def test_storefront_that_cannot_be_told_stops_nothing(deliver: Deliver, rows: Rows, redis: RedisFake) -> None:

@@ -8,13 +8,18 @@ from typing import Any
 import pytest
 
 import functions.commerce.ab_tests.reconcile as reconcile_module
+from functions.commerce.ab_tests.subjects import subject_of
+from functions.commerce.ab_tests.sums import Tally, pooled, read_sums
 from shared.events.ab_tests import AbOrderReconcile
 from shared.fakes.shopify import Shop
+from shared.jobs import JobContext
+from shared.jobs.context import Tenant
 from shared.jobs.testing import Bench, Deliver, Delivered
-from tests.builders.ab_tests import TEST, add_test, insert
+from tests.builders.ab_tests import TEST, add_epoch, add_test, insert
 from tests.builders.orders import an_order, money
-from tests.conftest import Rows
+from tests.conftest import MakeBench, Rows
 from tests.functions.commerce.ab_tests.conftest import NOON, Put
+from tests.shared.integrations.visit import REGISTRY, Visits
 
 pytestmark = pytest.mark.usefixtures("running_test")
 JOB = "ab-order-reconciliation"
@@ -23,6 +28,11 @@ JOB = "ab-order-reconciliation"
 def reconcile(deliver: Deliver, minutes: int = 0) -> Delivered:
     """The run of so many minutes after noon."""
     return deliver(AbOrderReconcile(slot=NOON + timedelta(minutes=minutes)))
+
+
+@pytest.fixture
+def visits(make_bench: MakeBench, tenant: Tenant) -> Visits:
+    return Visits(make_bench(REGISTRY), tenant)
 
 
 def attributions(rows: Rows) -> list[dict[str, Any]]:
@@ -214,6 +224,19 @@ def test_other_evidence(
     assert (one(rows)["variant_id"], one(rows)["method"], one(rows)["visitor_id"]) == ("test_1_b", method, visitor_id)
 
 
+def test_assignment_without_a_time_tells_nothing_of_a_customer(deliver: Deliver, rows: Rows, order: Put) -> None:
+    assigned = {"test_id": TEST, "customer_id": "c1"}
+    insert(rows, "ab_test_assignments", {**assigned, "variant_id": "test_1_a", "session_id": "s1", "assigned_at": None})
+    order(attribution_data={"attributes": {}}, customer_id="c1")
+    assert reconcile(deliver).result["attributed"] == 0
+    known = {**assigned, "variant_id": "test_1_b", "session_id": "s2", "assigned_at": NOON - timedelta(hours=3)}
+    insert(rows, "ab_test_assignments", known)
+
+    reconcile(deliver, 60)
+
+    assert (one(rows)["variant_id"], one(rows)["method"]) == ("test_1_b", "customer")
+
+
 def test_session_of_a_known_buyer_gets_the_customer(deliver: Deliver, rows: Rows, order: Put) -> None:
     assigned = {"test_id": TEST, "variant_id": "test_1_b", "session_id": "s1"}
     insert(rows, "ab_test_assignments", {**assigned, "assigned_at": NOON - timedelta(hours=3)})
@@ -248,6 +271,64 @@ def test_unlinked_attribution_takes_the_visitor_that_appears(
 
     assert (done.result["corrected"], one(rows)["variant_id"], one(rows)["method"]) == (1, "test_1_b", "visitor")
     assert day(rows, "test_1_a") == (0, 0, 0)
+
+
+@pytest.mark.parametrize("kind", ["split", "shipping"])
+def test_order_of_an_arm_that_was_deleted_is_still_corrected(
+    deliver: Deliver, rows: Rows, visitor: Put, order: Put, kind: str
+) -> None:
+    """The applications' tables lose their rows with the arm; ours say what was."""
+    rows.execute("UPDATE ab_tests SET type = %s", (kind,))
+    visitor()
+    order()
+    reconcile(deliver)
+    rows.execute("DELETE FROM ab_variants WHERE id = 'test_1_b'")
+    change(rows, "refunded_cents = 5400", 30)
+
+    done = reconcile(deliver, 60)
+
+    assert (done.result["corrected"], one(rows)["net_cents"]) == (1, 4500)
+    assert (count(rows, "ab_test_conversions"), count(rows, "ab_events")) == (0, 0)
+
+
+def test_purchase_that_the_storefront_records_later_stands_alone(
+    deliver: Deliver, rows: Rows, visitor: Put, order: Put
+) -> None:
+    visitor()
+    order(shopify_order_id="9001")
+    reconcile(deliver)
+    event = {"test_id": TEST, "variant_id": "test_1_b", "visitor_id": "v1", "event_type": "purchase"}
+    insert(rows, "ab_events", {"id": "theirs", **event, "order_id": "9001"})
+    change(rows, "refunded_cents = 5400", 30)
+
+    reconcile(deliver, 60)
+
+    assert rows("SELECT id FROM ab_events") == [{"id": "theirs"}]
+    assert rows("SELECT value_cents FROM ab_test_conversions") == [{"value_cents": 4500}]
+
+
+def test_two_orders_of_a_visitor_are_one_conversion(
+    visits: Visits, deliver: Deliver, rows: Rows, visitor: Put, order: Put
+) -> None:
+    """x 1, orders 2, and of the orders per visitor the sum 2 and the sum of squares 4; an unlinked order is in none."""
+    add_epoch(rows, 1, NOON - timedelta(days=10), {"test_1_a": 50, "test_1_b": 50})
+    visitor()
+    order("o1")
+    order("o2")
+    order("o3", attribution_data={"_ab_test_id": TEST, "_ab_variant_id": "test_1_b"})
+    reconcile(deliver)
+
+    def inside(ctx: JobContext) -> Tally:
+        with ctx.tenant_session(read_only=True) as session:
+            subject = subject_of(session, TEST)
+            assert subject is not None
+            return pooled(read_sums(session, subject, NOON).epochs())["test_1_b"]
+
+    found = visits(inside)
+
+    assert (found.n, found.converted, found.orders, found.order_squares) == (1, 1, 2, 4)
+    assert (found.revenue, found.revenue_orders) == (18_000, 36_000)
+    assert day(rows) == (1, 3, 27_000)
 
 
 def test_buyer_in_two_tests_and_with_two_orders(deliver: Deliver, rows: Rows, visitor: Put, order: Put) -> None:
@@ -415,6 +496,38 @@ def test_rate_of_another_arm_is_a_mismatch_and_the_arm_stays(
     done = reconcile(deliver, 60)
     (row,) = rows("SELECT * FROM ab_shipping_attributions")
     assert (row["net_revenue_cents"], done.result["shopifyAsked"]) == (4649, 0)
+
+
+@pytest.mark.parametrize("config", ['{"estimatedCostCents": "4.50", "maxOrderValueCents": "x"}', "[1]"])
+def test_shipping_settings_that_make_no_sense_count_as_not_set(
+    deliver: Deliver, rows: Rows, visitor: Put, order: Put, config: str
+) -> None:
+    rows.execute("UPDATE ab_tests SET type = 'shipping', shipping_config = %s::jsonb", (config,))
+    rows.execute("UPDATE ab_variants SET shipping_suffix = upper(right(id, 1))")
+    visitor()
+    order()
+    reconcile(deliver)
+    rows.execute("UPDATE ab_shipping_attributions SET actual_shipping_method = 'Standard (A)'")
+    change(rows, "refunded_cents = 5400", 30)
+
+    reconcile(deliver, 60)
+
+    (row,) = rows("SELECT * FROM ab_shipping_attributions")
+    assert (row["net_revenue_cents"], row["mismatch_reason"]) == (4500 + 1000, "expected B, got A")
+
+
+@pytest.mark.parametrize("setting", ['{"renewalTags": "vip"}', "[]"])
+def test_renewal_tags_that_are_no_list_count_as_not_set(
+    deliver: Deliver, rows: Rows, visitor: Put, order: Put, setting: str
+) -> None:
+    rows.execute("INSERT INTO tenant_config (key, value) VALUES ('ab.orders', %s::jsonb)", (setting,))
+    visitor()
+    order("o1", tags=["v"])
+    order("o2", tags=["recurring-order"])
+
+    reconcile(deliver)
+
+    assert [row["excluded_reason"] for row in attributions(rows)] == [None, "renewal"]
 
 
 def test_shop_that_is_not_connected_stops_nothing(deliver: Deliver, rows: Rows, visitor: Put, order: Put) -> None:

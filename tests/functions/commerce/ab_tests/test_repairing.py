@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
 
 from shared.events.ab_tests import AbTestMetricsAggregate
@@ -188,3 +191,33 @@ def test_message_that_makes_no_sense_is_dead(deliver: Deliver, rows: Rows, paylo
     add_test(rows)
 
     assert deliver.job(JOB, payload, expect="dead").code == code
+
+
+def test_test_is_locked_before_its_state(deliver: Deliver, rows: Rows, admin_url: str) -> None:
+    """As the scheduler and all others lock them: whoever holds the test gets its state, without a deadlock."""
+    running(rows)
+    add_state(rows, last_status="running")
+    holds, got = threading.Event(), list[int]()
+
+    def scheduler() -> None:
+        options = "-c search_path=tenant_acme,public -c lock_timeout=300"
+        with psycopg.connect(admin_url, options=options) as conn:
+            conn.execute("SELECT 1 FROM ab_tests FOR NO KEY UPDATE")
+            holds.set()
+            for _ in range(200):
+                if rows_waiting(conn):
+                    break
+                time.sleep(0.01)
+            got.append(conn.execute("UPDATE ab_test_state SET status_seq = 7").rowcount)
+
+    def rows_waiting(conn: psycopg.Connection[Any]) -> bool:
+        return conn.execute("SELECT 1 FROM pg_locks WHERE NOT granted").fetchone() is not None
+
+    thread = threading.Thread(target=scheduler)
+    thread.start()
+    holds.wait(5)
+
+    repair(deliver, "hourly")
+
+    thread.join()
+    assert (got, state(rows)["status_seq"]) == ([1], 7)

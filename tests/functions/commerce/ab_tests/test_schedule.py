@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+import functions.commerce.ab_tests.schedule as schedule_module
 from shared.events.ab_tests import AbMetricsAggregate, AbScheduleCheck
 from shared.jobs.context import Tenant
 from shared.jobs.testing import Bench, Deliver, Delivered
@@ -244,6 +246,7 @@ def test_app_changes_a_status_silently(
     [
         ({"created_at": TEN - timedelta(hours=23)}, ["ab.testCreated"]),
         ({"created_at": TEN - timedelta(hours=25)}, []),
+        ({"created_at": None}, []),
         ({"status": "running"}, ["ab.testStarted"]),
         ({"status": "completed"}, []),
     ],
@@ -273,6 +276,56 @@ def test_traffic_override_is_an_epoch_of_its_own(deliver: Deliver, rows: Rows) -
 
     (_, second) = rows("SELECT * FROM ab_allocation_epochs ORDER BY epoch")
     assert (second["reason"], second["shares"]) == ("override", {"test_1_b": 100})
+
+
+def test_test_that_an_app_opens_again_gets_an_epoch_from_now_on(deliver: Deliver, rows: Rows) -> None:
+    running(rows)
+    rows.execute("UPDATE ab_allocation_epochs SET ended_at = %s", (TEN - timedelta(hours=1),))
+
+    tick(deliver)
+
+    first, second = rows("SELECT * FROM ab_allocation_epochs ORDER BY epoch")
+    assert (first["ended_at"], second["started_at"]) == (TEN - timedelta(hours=1), TEN)
+
+
+# -- others at work ----------------------------------------------------------------------------------------------------
+
+
+def test_visitor_who_is_just_recorded_does_not_put_off_an_end(
+    deliver: Deliver, rows: Rows, storefront: Callable[[], None]
+) -> None:
+    """His foreign key holds a key share of the test's row until the storefront commits."""
+    running(rows, scheduled_end_at=TEN)
+    storefront()
+
+    assert tick(deliver).result["ended"] == 1
+
+
+def test_storefront_does_not_wait_for_the_scheduler(
+    deliver: Deliver, rows: Rows, bench: Bench, storefront: Callable[[], None]
+) -> None:
+    running(rows, scheduled_end_at=TEN)
+    bench.faults.on("before-checkpoint", storefront)
+
+    assert tick(deliver).result["ended"] == 1
+
+
+def test_mark_that_another_run_sets_meanwhile_stays(
+    deliver: Deliver, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_test(rows, shares=(50, 40), **DUE)
+    add_state(rows, last_status="draft")
+    judged = schedule_module.judge
+
+    def meanwhile(test: Any, variants: Any, slot: datetime) -> Any:
+        rows.execute("UPDATE ab_test_state SET needs_attention = '{redis_unavailable}'")
+        return judged(test, variants, slot)
+
+    monkeypatch.setattr(schedule_module, "judge", meanwhile)
+
+    tick(deliver)
+
+    assert one(rows, "ab_test_state")["needs_attention"] == ["invalid_configuration", "redis_unavailable"]
 
 
 # -- the clock ---------------------------------------------------------------------------------------------------------

@@ -140,6 +140,16 @@ def test_paused_test_of_an_app_that_only_publishes_runs_again(deliver: Deliver, 
     assert (one(rows, "ab_tests")["status"], one(rows, "ab_test_state")["paused_reason"]) == ("running", None)
 
 
+def test_reason_of_the_pause_goes_although_the_scheduler_knows_the_start(deliver: Deliver, rows: Rows) -> None:
+    add_test(rows, status="running", started_at=NOON - timedelta(days=2))
+    add_state(rows, last_status="running", status_seq=4, paused_reason="guardrail")
+
+    deliver(RESUMED)
+
+    state = one(rows, "ab_test_state")
+    assert (state["paused_reason"], state["status_seq"]) == (None, 4)
+
+
 def test_event_that_comes_twice_tells_once(deliver: Deliver, rows: Rows, channel: Callable[[], list[str]]) -> None:
     add_test(rows, status="running", name="<b>x</b>", end_date=NOON + timedelta(days=30))
 
@@ -201,3 +211,12 @@ def test_scheduler_and_start_agree(deliver: Deliver, bench: Bench, rows: Rows) -
 
     assert [name for name, _ in bench.bus.published if name == "ab.testStarted"] == ["ab.testStarted"]
     assert [epoch for epoch, _, _ in epochs(rows)] == [1]
+
+
+def test_storefront_does_not_wait_for_the_start(
+    deliver: Deliver, bench: Bench, rows: Rows, storefront: Callable[[], None]
+) -> None:
+    add_test(rows, status="running")
+    bench.faults.on("before-checkpoint", storefront)
+
+    assert deliver(STARTED).result["outcome"] == "started"

@@ -116,6 +116,25 @@ def test_significant_test_names_its_top_performer(daily: Tell, rows: Rows) -> No
     assert [name for name, _ in done.emitted] == ["ab.winnerDetected"]
 
 
+def test_proof_of_the_other_direction_makes_no_top_performer(daily: Tell, rows: Rows) -> None:
+    """The running p is that of a loss; the gain of today is not proven."""
+    running(rows)
+    shown = {B: {"n": 900, "lift": 3.0, "pAdjusted": 0.01, "direction": -1}}
+    add_state(rows, evaluated_at=NOON, results={"alpha": 0.05, "variants": shown})
+    day(rows, B, 5)
+
+    done = daily()
+
+    assert (done.result["significant"], done.result.get("topPerformer")) == (0, None)
+
+
+@pytest.mark.parametrize(("hours", "attention"), [(11, 0), (13, 1)], ids=["began today", "began yesterday"])
+def test_day_before_the_start_needs_no_visitors(daily: Tell, rows: Rows, hours: int, attention: int) -> None:
+    running(rows, days=hours / 24)
+
+    assert daily().result["needAttention"] == attention
+
+
 def test_results_that_are_fresh_are_not_made_anew(daily: Tell, rows: Rows) -> None:
     running(rows)
     add_state(rows, evaluated_at=NOON - timedelta(minutes=119), decision="leading")
@@ -290,6 +309,14 @@ def test_one_recommendation_per_test(bandits: Tell, rows: Rows, state: dict[str,
     bandit(rows, **state)
 
     assert bandits().result["recommendations"] == ([{"testId": TEST, "kind": kind}] if kind else [])
+
+
+@pytest.mark.parametrize(("marks", "kinds"), [([], []), (["srm"], ["check_quality"])])
+def test_test_that_is_over_is_not_to_be_ended(bandits: Tell, rows: Rows, marks: list[str], kinds: list[str]) -> None:
+    bandit(rows, decision="winner", needs_attention=marks)
+    rows.execute("UPDATE ab_tests SET status = 'completed', ended_at = %s", (NOON,))
+
+    assert [each["kind"] for each in bandits().result["recommendations"]] == kinds
 
 
 def test_recommendations_may_be_left_out(bandits: Tell, rows: Rows) -> None:

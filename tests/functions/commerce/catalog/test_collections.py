@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
 
 from shared.events.catalog import CollectionProductsSync, CollectionSync
 from shared.fakes.shopify import ShopifyFake
 from shared.fakes.shopify.catalog import Catalog, collection_node, product_node
-from shared.jobs.testing import Deliver, Delivered, ManualClock
+from shared.jobs.testing import Bench, Deliver, Delivered, ManualClock
 from tests.conftest import Rows
 
 LATER = "2026-11-20T11:00:00Z"
@@ -197,7 +199,7 @@ def test_members_follow_in_their_order(deliver: Deliver, summer: Catalog, rows: 
 
 
 def test_600_members_are_three_pages_and_unknown_ones_are_asked_for(
-    deliver: Deliver, catalog: Catalog, rows: Rows, shopify: ShopifyFake
+    deliver: Deliver, catalog: Catalog, rows: Rows, shopify: ShopifyFake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     catalog.put(collection_node(5))
     for id in range(1, 2301):
@@ -205,13 +207,25 @@ def test_600_members_are_three_pages_and_unknown_ones_are_asked_for(
             "id": f"gid://shopify/InventoryItem/{id}"}}]))  # fmt: skip
     deliver(CollectionSync(collection_id="5"))
     catalog.members(5, range(1, 601))
-    first = members(deliver)
+    said: list[str] = []
+    execute = psycopg.Cursor.execute
+
+    def heard(self: Any, query: Any, *more: Any, **options: Any) -> Any:
+        said.append(str(query))
+        return execute(self, query, *more, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(psycopg.Cursor, "execute", heard)
+        first = members(deliver)
     pages = len(shopify.requests_of(operation="collectionMembers"))
     catalog.members(5, range(1, 2301))
 
     done = members(deliver)
 
     assert pages == 3
+    assert [len([each for each in said if text in each]) for text in (
+        "INSERT INTO shopify_collection_products", "DELETE FROM shopify_collection_products"
+    )] == [3, 1]  # fmt: skip
     assert first.result["unknownProducts"] == 600
     assert [len(payload["shopifyProductIds"]) for _, payload in done.emitted] == [1000, 1000, 300]
     assert done.emitted[0][0] == "product.syncBatch"
@@ -228,6 +242,57 @@ def test_a_member_that_joins_an_excluded_collection_is_told_the_feed(
     clock.advance(s=1)
 
     assert members(deliver).emitted == [("googleFeed.productUpdate", {"productId": "4", "action": "update"})]
+
+
+def test_a_reading_that_another_one_overtook_reads_anew(
+    deliver: Deliver, bench: Bench, summer: Catalog, rows: Rows, clock: ManualClock
+) -> None:
+    clock.advance(s=1)
+    node, read = summer.node, summer.node("Collection", 5)
+
+    def overtaken(kind: str, id: int) -> Any:
+        if kind == "Collection":  # an older list; while it is on its way, another reading ends
+            rows.execute(
+                "UPDATE shopify_collections SET members_synced_at = %s", (clock.now() + timedelta(milliseconds=1),)
+            )
+            return read
+        return node(kind, id)
+
+    summer.members(5, [4, 1])
+    summer.node = overtaken  # type: ignore[method-assign]
+    first = deliver(CollectionProductsSync(collection_id="5"), expect="retrying")
+    summer.node = node  # type: ignore[method-assign]
+    bench.drain()
+
+    assert first.code == "CATALOG_CONFLICT"
+    assert held(rows) == [("4", 1), ("1", 2)]
+
+
+def test_joins_and_leavings_of_many_are_one_comparison_of_the_feed(
+    deliver: Deliver, catalog: Catalog, rows: Rows, clock: ManualClock
+) -> None:
+    rows.execute(
+        "INSERT INTO google_feed_settings (is_connected, exclusion_rules)"
+        """ VALUES (true, '[{"type": "collection", "value": "5", "enabled": true}]')"""
+    )
+    for id in range(1, 302):
+        catalog.put(product_node(id))
+    rows.execute(
+        "INSERT INTO products (id, shopify_product_id, title)"
+        " SELECT 'p' || n, n::text, 'x' FROM generate_series(1, 301) n"
+    )
+    catalog.put(collection_node(5))
+    catalog.members(5, range(1, 151))
+    deliver(CollectionSync(collection_id="5"))
+    members(deliver)
+    catalog.members(5, range(151, 302))
+    clock.advance(s=1)
+
+    done = members(deliver)
+
+    assert (done.result["added"], done.result["removed"]) == (151, 150)
+    assert [name for name, _ in done.emitted] == ["googleFeed.sync"]
+    assert done.emitted[0][1]["triggeredBy"] == "webhook"
 
 
 def test_a_collection_that_is_gone_is_deleted(deliver: Deliver, summer: Catalog, rows: Rows) -> None:

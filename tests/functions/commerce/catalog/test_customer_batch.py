@@ -83,27 +83,31 @@ def test_a_crash_after_page_two_reads_page_three_only(
 def test_who_is_gone_is_asked_for_one_by_one(
     deliver: Deliver, bench: Bench, catalog: Catalog, rows: Rows, clock: ManualClock, shopify: ShopifyFake
 ) -> None:
-    put_all(catalog, 100)
-    full(deliver, bench, clock)
-    for id in (1, 2, 3, 4):
-        catalog.remove("Customer", id)
-    hidden = customer_node(4)
+    rows.execute(
+        "INSERT INTO customers (id, shopify_customer_id, shopify_id, email) VALUES"
+        " ('a', '9001', NULL, 'a@x.com'), ('b', NULL, '9002', 'b@x.com'), ('c', '9003', '9003', 'c@x.com'),"
+        " ('d', '9004', NULL, 'd@x.com')"
+    )
+    put_all(catalog, 5000)
     search = catalog.search
 
     def without_the_fourth(kind: str, query: str | None, sort_key: str) -> list[tuple[int, int]]:
-        return [row for row in search(kind, query, sort_key) if row[1] != 4]
+        return [row for row in search(kind, query, sort_key) if row[1] != 9004]
 
     catalog.search = without_the_fourth  # type: ignore[method-assign]
-    catalog.put(hidden)  # Shopify knows the fourth, and the export has lost it
+    catalog.put(customer_node(9004))  # Shopify knows the fourth, and the export has lost it
 
     done = full(deliver, bench, clock)
 
     (asked,) = shopify.requests_of(operation="nodeIds")
     assert len(asked.variables["ids"]) == 4
-    assert done[-1].result["anonymised"] == 3
-    assert rows("SELECT id FROM customers WHERE email LIKE 'deleted-%%' ORDER BY id") == [
-        {"id": "1"}, {"id": "2"}, {"id": "3"},
-    ]  # fmt: skip
+    assert (done[-1].result["merged"], done[-1].result["anonymised"]) == (5000, 3)
+    assert rows("SELECT id, email FROM customers WHERE email LIKE 'deleted-%%' OR id = 'd' ORDER BY id") == [
+        {"id": "a", "email": "deleted-9001@deleted.invalid"},
+        {"id": "b", "email": "deleted-9002@deleted.invalid"},
+        {"id": "c", "email": "deleted-9003@deleted.invalid"},
+        {"id": "d", "email": "d@x.com"},
+    ]
 
 
 def test_consent_that_changed_is_recorded_once(
@@ -119,7 +123,9 @@ def test_consent_that_changed_is_recorded_once(
 
     assert done[-1].result["consentChanges"] == 30
     assert again[-1].result["consentChanges"] == 0
-    assert rows("SELECT count(*) AS n FROM consent_records WHERE granted") == [{"n": 30}]
+    assert rows("SELECT count(*) AS n, count(DISTINCT xmin::text) AS pages FROM consent_records WHERE granted") == [
+        {"n": 30, "pages": 1}
+    ]
     assert rows("SELECT count(*) AS n FROM customer_addresses") == [{"n": 140}]
 
 
@@ -143,6 +149,23 @@ def test_both_dates_are_in_the_search(deliver: Deliver, catalog: Catalog, shopif
 
     (asked,) = shopify.requests_of(operation="customers")
     assert asked.variables["query"] == ("updated_at:>='2026-11-10T00:00:00Z' AND created_at:>='2026-11-01T00:00:00Z'")
+
+
+def test_a_request_that_joins_does_not_narrow_a_run_by_date_of_creation(
+    deliver: Deliver, catalog: Catalog, rows: Rows, clock: ManualClock, shopify: ShopifyFake
+) -> None:
+    ended(rows, clock, "full", days=1)
+    put_all(catalog, 1)
+    rows.execute(
+        "INSERT INTO catalog_sync_runs (kind, mode, filter, started_at, progress_at)"
+        """ VALUES ('customers', 'delta', '{"partial": true, "createdSince": "2026-11-01T00:00:00+00:00"}', %s, %s)""",
+        (clock.now(), clock.now()),
+    )
+
+    joined = deliver(CustomerSyncBatch())
+
+    assert joined.result["outcome"] == "joined"
+    assert run_of(rows)["watermark_from"] is None
 
 
 def test_klaviyo_is_told_once(deliver: Deliver, bench: Bench, catalog: Catalog, rows: Rows, clock: ManualClock) -> None:

@@ -77,6 +77,12 @@ def test_a_customer_of_an_app_gets_a_row(deliver: Deliver, rows: Rows) -> None:
     ]
 
 
+def test_a_row_for_a_shopify_id_is_named_by_its_digits(deliver: Deliver, rows: Rows) -> None:
+    created(deliver, customer_id="gid://shopify/Customer/123")
+
+    assert rows("SELECT id FROM customers") == [{"id": "123"}]
+
+
 def test_an_address_of_two_customers_names_nobody(deliver: Deliver, rows: Rows) -> None:
     rows.execute("INSERT INTO customers (id, email) VALUES ('a', 'ada@x.com'), ('b', 'ADA@x.com')")
     rows.execute("INSERT INTO orders (id, order_number, customer_email) VALUES ('1', '#1', 'ada@x.com')")
@@ -150,7 +156,7 @@ def test_a_new_address_reaches_its_copies_and_segments_are_left(deliver: Deliver
     )
     rows.execute(
         "WITH s AS (INSERT INTO cached_segments (shopify_segment_id, name, synced_at)"
-        " VALUES ('1', 'old', '2026-11-01'), ('2', 'new', '2026-12-31') RETURNING id)"
+        " VALUES ('1', 'old', '2026-11-01'), ('2', 'new', '2026-12-31'), ('3', 'never', NULL) RETURNING id)"
         " INSERT INTO segment_membership_cache (segment_id, customer_id, customer_email) SELECT id, '123', 'old@x.com'"
         " FROM s"
     )

@@ -214,6 +214,28 @@ def test_a_row_with_the_older_id_column_is_completed(deliver: Deliver, catalog: 
     assert done.emitted[0][1]["customerId"] == "old-row"
 
 
+def test_of_two_rows_the_one_with_shopifys_id_is_completed(deliver: Deliver, catalog: Catalog, rows: Rows) -> None:
+    catalog.put(ada())
+    rows.execute("INSERT INTO customers (id, shopify_id) VALUES ('old-row', '123'), ('123', NULL)")
+
+    sync(deliver)
+
+    assert rows("SELECT id, shopify_customer_id FROM customers ORDER BY id") == [
+        {"id": "123", "shopify_customer_id": None}, {"id": "old-row", "shopify_customer_id": "123"},
+    ]  # fmt: skip
+
+
+def test_no_tags_are_no_change_of_tags(deliver: Deliver, catalog: Catalog, rows: Rows) -> None:
+    catalog.put(ada())
+    rows.execute("INSERT INTO customers (id, shopify_id, email) VALUES ('old-row', '123', 'ada@x.com')")
+
+    done = sync(deliver, source="app")
+
+    ((name, payload),) = done.emitted
+    assert name == "customer.updated"
+    assert "tags" not in payload["changes"]
+
+
 def test_a_stale_message_costs_no_call(deliver: Deliver, catalog: Catalog, shopify: ShopifyFake) -> None:
     catalog.put(ada(updatedAt=LATER))
     sync(deliver)

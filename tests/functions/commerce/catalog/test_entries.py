@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from shared.db.connections import connect
+from shared.db.migrations import provision_tenant
+from shared.db.sessions import tenant_transaction
+from shared.events.base import Event
 from shared.events.catalog import InventorySync, ProductSync
 from shared.fakes.shopify import Shop
 from shared.fakes.slack import SlackFake
 from shared.jobs.context import Tenant
+from shared.jobs.messages import Outcome, Succeeded
 from shared.jobs.testing import Bench, Deliver, ManualClock
 from tests.conftest import Rows
 
@@ -47,6 +54,41 @@ def test_a_product_is_synced_alone_whatever_else_is_asked(deliver: Deliver, shop
     assert done.result == {"dispatched": "one"}
     assert done.emitted == [("product.syncOne", {"productId": "p1", "action": "update", "source": "manual"})]
     assert rows("SELECT * FROM catalog_sync_runs") == []
+
+
+@pytest.mark.parametrize(
+    ("event", "kind"),
+    [(ProductSync(full_sync=True), "products"), (InventorySync(full_sync=True), "inventory")],
+    ids=["products", "inventory"],
+)
+def test_two_full_requests_in_parallel_make_one_run(
+    bench: Bench, shop: Shop, rows: Rows, database_url: str, tenant: Tenant, event: Event, kind: str
+) -> None:
+    bench.publish(event, tenant.slug)
+    twin, seen = bench.twin(), "SELECT count(*) AS n FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    thread = threading.Thread(target=lambda: twin.pump("catalog-sync"))
+    with (
+        connect(database_url, application_name="other") as connection,
+        tenant_transaction(connection, tenant) as session,  # another process that is just opening a run
+    ):
+        session.lock(f"catalog-run:{kind}")
+        thread.start()
+        until = time.monotonic() + 10
+        while rows(seen) == [{"n": 0}] and time.monotonic() < until:
+            time.sleep(0.01)
+        session.execute(
+            "INSERT INTO catalog_sync_runs (kind, mode, progress_at) VALUES (%(kind)s, 'full', %(now)s)",
+            {"kind": kind, "now": bench.clock.now()},
+        )
+    thread.join(10)
+    twin.connections.discard()
+
+    (run,) = rows("SELECT id, status FROM catalog_sync_runs")
+    (report,) = twin.reports
+    assert isinstance(report, Outcome)
+    assert isinstance(report.ending, Succeeded)
+    assert report.ending.result == {"dispatched": "joined", "runId": str(run["id"])}
+    assert [name for name, _ in bench.bus.published] == [event.event_name]
 
 
 def test_two_full_requests_make_one_run(deliver: Deliver, shop: Shop, rows: Rows) -> None:
@@ -167,9 +209,24 @@ NIGHT = datetime(2026, 11, 21, 3, tzinfo=UTC)
     ],
 )  # fmt: skip
 def test_connected_tenants_are_told_once_a_night(
-    bench: Bench, shop: Shop, rows: Rows, other_tenant: Tenant, job: str, hour: int, event: str, payload: dict[str, Any]
+    bench: Bench,
+    shop: Shop,
+    rows: Rows,
+    admin_url: str,
+    other_tenant: Tenant,
+    job: str,
+    hour: int,
+    event: str,
+    payload: dict[str, Any],
 ) -> None:
     at = NIGHT.replace(hour=hour)
+    provision_tenant(admin_url, "initech", "Initech")  # a third tenant; globex is suspended by Shopify, it has no shop
+    rows.execute(
+        "INSERT INTO shopify_connections (tenant_id, shop, access_token_encrypted, status)"
+        " VALUES (%s, 'globex.myshopify.com', 'sealed', 'suspended')",
+        (other_tenant.organization_id,),
+        tenant=other_tenant,
+    )
 
     first = bench.tick(job, at)
     second = bench.tick(job, at)
@@ -227,6 +284,51 @@ def test_a_daily_summary_comes_at_nine(deliver: Deliver, shop: Shop, rows: Rows,
     (posted,) = slack.posted()
     assert posted.text == "*Low stock: 1 variant*\n• Mug / Red: 3 left"
     assert first.emitted == [("inventory.sync", {"fullSync": False, "source": "schedule"})]
+
+
+@pytest.mark.usefixtures("low")
+def test_reordering_is_a_matter_of_days_not_of_states(
+    deliver: Deliver, shop: Shop, rows: Rows, slack: SlackFake
+) -> None:
+    alert(rows, "daily", "reorder_needed")
+    rows.execute(
+        "INSERT INTO product_variants (shopify_variant_id, product_id, shopify_product_id, title, price_cents,"
+        " currency, inventory_quantity, stock_state)"
+        " VALUES ('73', 'mug', '7', 'Green', 100, 'USD', 22, 'in_stock'),"
+        " ('74', 'mug', '7', 'Black', 100, 'USD', 23, 'in_stock'),"
+        " ('75', 'mug', '7', 'Grey', 100, 'USD', 1, 'untracked')"
+    )
+    rows.execute(
+        "INSERT INTO orders (id, shopify_id, order_number, order_placed_at, cancelled_at)"
+        " VALUES ('1', '1', '#1', '2026-11-10T00:00:00Z', NULL), ('2', '2', '#2', '2026-11-10T00:00:00Z', now())"
+    )
+    rows.execute(
+        "INSERT INTO order_line_items (order_shopify_id, product_id, variant_id, title, quantity)"
+        " SELECT '1', '7', v, 'Mug', 45 FROM unnest('{73,74,75}'::text[]) v"
+        " UNION ALL SELECT '2', '7', '72', 'Mug', 9000"
+    )
+
+    done = deliver.tick(SUMMARIES, at=datetime(2026, 11, 25, 14, tzinfo=UTC))
+
+    assert done.result["variantsListed"] == 1
+    (posted,) = slack.posted()
+    assert posted.text == "*Time to reorder: 1 variant*\n• Mug / Green: 22 left, 14 days of cover"
+
+
+@pytest.mark.usefixtures("low")
+def test_the_stock_run_starts_although_slack_is_down(
+    deliver: Deliver, shop: Shop, rows: Rows, slack: SlackFake, bench: Bench
+) -> None:
+    alert(rows, "daily")
+    slack.fail("503")
+
+    first = deliver.tick(SUMMARIES, at=datetime(2026, 11, 25, 14, tzinfo=UTC), expect="retrying")
+    bench.drain(horizon_s=60)
+
+    assert [name for name, _ in first.emitted] == ["inventory.sync"]
+    assert len(slack.posted()) == 1
+    entries = [report for report in bench.reports if isinstance(report, Outcome) and report.run.job.id == INVENTORY_JOB]
+    assert len(entries) == 1
 
 
 @pytest.mark.usefixtures("low")

@@ -87,6 +87,7 @@ def test_two_places_are_added_up(deliver: Deliver, rows: Rows) -> None:
     assert rows("SELECT inventory_quantity AS n, variants -> 0 -> 'inventory_quantity' AS shown FROM products") == [
         {"n": 7, "shown": 7}
     ]
+    assert rows("SELECT p.xmin = v.xmin AS together FROM products p, product_variants v") == [{"together": True}]
     assert rows("SELECT name FROM inventory_locations WHERE shopify_location_id = '2'") == [{"name": "2"}]
 
 
@@ -163,6 +164,39 @@ def test_nothing_is_sent_when_the_stock_is_right(deliver: Deliver, catalog: Cata
 
 
 @pytest.mark.usefixtures("mug")
+def test_the_outcome_is_what_was_done_at_shopify(deliver: Deliver, catalog: Catalog, rows: Rows) -> None:
+    catalog.stock(int(ITEM), 1, 38)
+    rows.execute("UPDATE inventory_levels SET available = 40")  # as if the webhook about it had come first
+
+    changed = update(deliver, variantId=VARIANT, newQuantity=40)
+    rows.execute("UPDATE inventory_levels SET available = 1")
+    rows.execute("UPDATE catalog_sync_marks SET content_hash = NULL WHERE kind = 'inventory_level'")
+    unchanged = update(deliver, variantId=VARIANT, newQuantity=40)
+
+    assert [changed.result["outcome"], unchanged.result["outcome"]] == ["changed", "unchanged"]
+    assert rows("SELECT available FROM inventory_levels") == [{"available": 40}]
+
+
+@pytest.mark.usefixtures("mug")
+def test_stock_that_moves_all_the_time_is_set_later(
+    deliver: Deliver, catalog: Catalog, shopify: ShopifyFake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    item, sold = catalog._item, iter(range(100))
+
+    def selling(id: int, query: str | None) -> Any:
+        node = item(id, query)  # read
+        catalog.stock(int(ITEM), 1, 1000 + next(sold))  # and gone
+        return node
+
+    monkeypatch.setattr(catalog, "_item", selling)
+
+    done = update(deliver, expect="retrying", variantId=VARIANT, newQuantity=40)
+
+    assert done.code == "STOCK_CONTENDED"
+    assert len(shopify.requests_of(operation="setQuantities")) == 3
+
+
+@pytest.mark.usefixtures("mug")
 @pytest.mark.parametrize(
     "fields",
     [{"quantityAdjustment": -3, "newQuantity": 5}, {"available": 3, "newQuantity": 5}],
@@ -236,6 +270,18 @@ def test_refresh_takes_over_all_levels(deliver: Deliver, catalog: Catalog, rows:
         {"id": "1", "on_hand": 50, "committed": 0},
         {"id": "2", "on_hand": 9, "committed": 1},
     ]
+
+
+@pytest.mark.usefixtures("mug")
+def test_places_beyond_the_first_hundred_keep_their_levels(deliver: Deliver, catalog: Catalog, rows: Rows) -> None:
+    for place in range(1, 102):
+        catalog.put(location_node(place))
+        catalog.stock(int(ITEM), place, 1)
+    observe(deliver, 7, place="101")
+
+    update(deliver, inventoryItemId=ITEM)
+
+    assert rows("SELECT count(*) AS places, sum(available) AS n FROM inventory_levels") == [{"places": 101, "n": 107}]
 
 
 @pytest.mark.usefixtures("mug")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
@@ -206,6 +207,58 @@ def test_few_vanished_products_are_archived_without_a_count(
     assert shopify.requests_of(operation="productsCount") == []
 
 
+def test_a_file_that_came_short_is_not_believed(full: Full, catalog: Catalog, rows: Rows, shop: Shop) -> None:
+    hold(rows, 100)
+    put_all(catalog, 100)
+    write = shop.bulk._write_lines
+
+    def short(run: Any, file: Any, field: Any, variables: Any) -> None:
+        whole = io.BytesIO()
+        write(run, whole, field, variables)  # Shopify says that it has written 100 products
+        file.writelines(whole.getvalue().splitlines(keepends=True)[:70])
+
+    shop.bulk._write_lines = short  # type: ignore[method-assign]
+
+    done = full()
+
+    assert (done[-1].state, done[-1].code) == ("dead", "CATALOG_SHRUNK")
+    assert rows("SELECT count(*) AS n FROM products WHERE platform_data ? 'deletedAt'") == [{"n": 0}]
+
+
+def test_an_export_without_its_file_is_no_empty_shop(full: Full, catalog: Catalog, rows: Rows, shop: Shop) -> None:
+    hold(rows, 10)
+    put_all(catalog, 10)
+    node = shop.bulk.node
+    shop.bulk.node = lambda run: {**node(run), "url": None}  # type: ignore[method-assign]
+
+    done = full()
+
+    assert [each.result["outcome"] for each in done].count("restarted") == 3
+    assert done[-1].result["deleted"] == 0
+    assert rows("SELECT DISTINCT status::text FROM products") == [{"status": "active"}]
+
+
+def test_a_line_that_is_no_json_ends_the_run_at_the_second_attempt(
+    full: Full, catalog: Catalog, rows: Rows, shop: Shop
+) -> None:
+    put_all(catalog, 3)
+    write = shop.bulk._write_lines
+
+    def torn(run: Any, file: Any, field: Any, variables: Any) -> None:
+        write(run, file, field, variables)
+        file.write(b'{"id": "gid://shopify/Pro')
+
+    shop.bulk._write_lines = torn  # type: ignore[method-assign]
+
+    done = full()
+
+    assert [(each.state, each.code) for each in done[-2:]] == [
+        ("retrying", "BULK_FILE_BROKEN"), ("dead", "BULK_FILE_BROKEN"),
+    ]  # fmt: skip
+    assert (run_of(rows)["status"], run_of(rows)["error_code"]) == ("failed", "BULK_FILE_BROKEN")
+    assert rows("SELECT count(*) AS n FROM catalog_sync_stage") == [{"n": 0}]
+
+
 def test_polls_come_at_growing_intervals(full: Full, catalog: Catalog, shop: Shop, bench: Bench) -> None:
     assert [poll_delay_s(n) for n in range(1, 8)] == [30, 45, 67, 101, 151, 227, 300]
     put_all(catalog, 1)
@@ -295,8 +348,7 @@ def test_an_empty_shop_is_reconciled(full: Full, catalog: Catalog, rows: Rows) -
 def test_a_crash_while_loading_goes_on_at_the_stored_offset(
     full: Full, catalog: Catalog, rows: Rows, shopify: ShopifyFake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("functions.commerce.catalog.export.STAGE_COPY_ROWS", 50)
-    put_all(catalog, 40)  # a product, a variant and an image each: 120 lines
+    put_all(catalog, 4000)  # a product, a variant and an image each: 12,000 lines
     staged: list[int] = []
     stage = "functions.commerce.catalog.export._stage"
     from functions.commerce.catalog import export
@@ -312,12 +364,12 @@ def test_a_crash_while_loading_goes_on_at_the_stored_offset(
     monkeypatch.setattr(stage, dying)
     done = full()
 
-    assert staged == [50, 50, 50, 20]
+    assert staged == [5000, 5000, 5000, 2000]
     ranges = [each.range for each in shopify.requests if each.method == "GET"]
     assert ranges[0] is None
     assert ranges[1] is not None
-    assert done[-1].result["merged"] == 40
-    assert run_of(rows)["stage_lines"] == 120
+    assert done[-1].result["merged"] == 4000
+    assert run_of(rows)["stage_lines"] == 12_000
 
 
 def test_a_product_that_cannot_be_read_is_not_taken_for_deleted(full: Full, catalog: Catalog, rows: Rows) -> None:
@@ -329,6 +381,20 @@ def test_a_product_that_cannot_be_read_is_not_taken_for_deleted(full: Full, cata
 
     assert done[-1].result["deleted"] == 0
     assert rows("SELECT status::text FROM products") == [{"status": "active"}] * 2
+
+
+def test_neither_is_one_that_was_here_before_there_were_marks(full: Full, catalog: Catalog, rows: Rows) -> None:
+    rows.execute("INSERT INTO products (id, shopify_product_id, title) VALUES ('mug', '2', 'Mug')")
+    catalog.put(product_node(2, [variant_node(21, "99999999999.00")]))
+    first = full()
+    catalog.put(product_node(2, [variant_node(21)]))
+
+    second = full()
+
+    assert (first[-1].result["deleted"], second[-1].result["changed"]) == (0, 1)
+    assert rows("SELECT id, status::text, title FROM products") == [
+        {"id": "mug", "status": "active", "title": "Product 2"}
+    ]
 
 
 # -- changes -----------------------------------------------------------------------------------------------------------

@@ -9,7 +9,8 @@ import pytest
 from shared.events.catalog import ProductSyncOne
 from shared.fakes.shopify import ShopifyFake
 from shared.fakes.shopify.catalog import Catalog, product_node, variant_node
-from shared.jobs.testing import Deliver, Delivered, ManualClock
+from shared.fakes.slack import SlackFake
+from shared.jobs.testing import Bench, Deliver, Delivered, ManualClock
 from tests.conftest import Rows
 
 LATER = "2026-11-20T11:00:00Z"
@@ -18,6 +19,18 @@ LATER = "2026-11-20T11:00:00Z"
 def sync(deliver: Deliver, id: int = 7, **fields: Any) -> Delivered:
     expect = fields.pop("expect", "succeeded")
     return deliver(ProductSyncOne(shopify_product_id=str(id), **fields), expect=expect)
+
+
+def sell(rows: Rows, units: int) -> None:
+    rows.execute(
+        "INSERT INTO orders (id, shopify_id, order_number, order_placed_at)"
+        " VALUES ('1', '1', '#1', '2026-11-10T00:00:00Z')"
+    )
+    rows.execute(
+        "INSERT INTO order_line_items (order_shopify_id, product_id, variant_id, title, quantity)"
+        " VALUES ('1', '7', '71', 'Mug', %s)",
+        (units,),
+    )
 
 
 def shirt(**fields: Any) -> dict[str, Any]:
@@ -221,6 +234,92 @@ def test_a_sale_is_judged_and_told_apps(deliver: Deliver, catalog: Catalog, rows
     assert rows("SELECT inventory_quantity, variants -> 0 ->> 'inventory_quantity' AS shown FROM products") == [
         {"inventory_quantity": 103, "shown": "3"}
     ]
+
+
+def test_tracking_that_is_switched_is_no_news(deliver: Deliver, catalog: Catalog, rows: Rows, slack: SlackFake) -> None:
+    rows.execute(
+        "INSERT INTO analytics_slack_alerts (alert_type, channel_id, created_at)"
+        " VALUES ('low_stock', 'C00000001', '2026-11-01'), ('reorder_needed', 'C00000001', '2026-11-01')"
+    )
+    sell(rows, 30)
+    catalog.put(product_node(7, [variant_node(71, inventoryQuantity=3, tracked=False)]))
+    sync(deliver)
+    told = []
+    for minute, tracked in ((1, True), (2, False), (3, True)):
+        at = f"2026-11-20T11:0{minute}:00Z"
+        catalog.put(product_node(7, [variant_node(71, inventoryQuantity=3, tracked=tracked)], updatedAt=at))
+        told.append(sync(deliver).emitted)
+
+    assert told == [[], [], []]
+    assert slack.posted() == []
+    assert rows("SELECT stock_state, stock_state_at FROM product_variants") == [
+        {"stock_state": "low", "stock_state_at": None}
+    ]
+
+
+def test_nobody_is_told_of_stock_who_does_not_want_it(
+    deliver: Deliver, catalog: Catalog, rows: Rows, slack: SlackFake
+) -> None:
+    rows.execute("""INSERT INTO tenant_config (key, value) VALUES ('inventory.low_stock', '{"enabled": false}')""")
+    rows.execute(
+        "INSERT INTO analytics_slack_alerts (alert_type, channel_id, created_at)"
+        " VALUES ('out_of_stock', 'C00000001', '2026-11-01')"
+    )
+    catalog.put(product_node(7, [variant_node(71)]))
+    sync(deliver)
+    catalog.put(product_node(7, [variant_node(71, inventoryQuantity=0)]))
+
+    done = sync(deliver)
+
+    assert (done.emitted, slack.posted()) == ([], [])
+    assert rows("SELECT stock_state FROM product_variants") == [{"stock_state": "out"}]
+
+
+def test_unlimited_stock_of_many_variants_is_capped(deliver: Deliver, catalog: Catalog, rows: Rows) -> None:
+    unlimited = [variant_node(id, inventoryQuantity=1_000_000_000) for id in (71, 72, 73)]
+    catalog.put(product_node(7, unlimited))
+    sync(deliver)
+    first = rows("SELECT inventory_quantity AS n FROM products")
+    catalog.put(product_node(7, [{**unlimited[0], "inventoryQuantity": 999_999_999}, *unlimited[1:]]))
+
+    sync(deliver)
+
+    assert first == rows("SELECT inventory_quantity AS n FROM products") == [{"n": 2_147_483_647}]
+
+
+@pytest.mark.parametrize(
+    ("trouble", "attempts"),
+    [("UPDATE tenant_slack_workspaces SET bot_token_encrypted = 'unreadable'", 1), (None, 5)],
+    ids=["a token that cannot be read", "nobody listens"],
+)
+def test_a_slack_that_cannot_be_reached_ends_no_run(
+    deliver: Deliver, bench: Bench, catalog: Catalog, rows: Rows, slack: SlackFake, trouble: str | None, attempts: int
+) -> None:
+    rows.execute(
+        "INSERT INTO analytics_slack_alerts (alert_type, channel_id, created_at)"
+        " VALUES ('out_of_stock', 'C00000001', '2026-11-01')"
+    )
+    catalog.put(product_node(7, [variant_node(71), variant_node(72)]))
+    sync(deliver)
+    catalog.put(product_node(7, [variant_node(71, inventoryQuantity=0), variant_node(72)]))
+    (workspace,) = rows("SELECT bot_token_encrypted AS token FROM tenant_slack_workspaces")
+    if trouble:
+        rows.execute(trouble)
+    else:
+        bench.settings["SLACK_BASE_URL"] = "http://127.0.0.1:9"
+
+    sync(deliver, expect="succeeded" if attempts == 1 else "retrying")
+    later = [done for done in bench.drain() if done.job == "commerce-product-sync"]
+    untold = (len(slack.posted()), rows("SELECT last_triggered_at FROM analytics_slack_alerts"))
+    rows.execute("UPDATE tenant_slack_workspaces SET bot_token_encrypted = %s", (workspace["token"],))
+    bench.settings["SLACK_BASE_URL"] = slack.base_url
+    sync(deliver)
+
+    assert len(later) == attempts - 1
+    assert {done.state for done in later[-1:]} <= {"succeeded"}
+    assert untold == (0, [{"last_triggered_at": None}])
+    (posted,) = slack.posted()
+    assert posted.text.startswith("*Out of stock: 1 variant*")
 
 
 def test_a_changed_quantity_alone_leaves_the_product_unchanged(deliver: Deliver, catalog: Catalog, rows: Rows) -> None:

@@ -189,7 +189,7 @@ def test_address_is_locked_before_any_application_of_it(
     order: list[str] = []
     lock, run = TransactionSession.lock, TransactionSession._run
 
-    def locked(self: TransactionSession, key: str) -> None:
+    def locked(self: TransactionSession, key: str, *, everywhere: bool = False) -> None:
         order.append(key)
         lock(self, key)
 
