@@ -32,7 +32,7 @@ from shared.events.orders import (
 from shared.jobs.context import Row, Session
 from shared.orders.codes import CodeOwner, normal
 from shared.orders.marks import Mark
-from shared.orders.records import OrderRecord
+from shared.orders.records import FulfillmentRecord, OrderRecord
 from shared.orders.rows import PartStamps
 
 ANNOUNCE_WINDOW = timedelta(hours=72)
@@ -148,9 +148,18 @@ def announce_order(
 
 def has_news(sighting: Sighting, parts: Mapping[tuple[str, str], PartStamps], *, now: datetime) -> bool:
     """Whether there is something to tell of an order that is stored in silence."""
+    order, mark = sighting.order, sighting.mark
+    old = sighting.known is None and mark.created_announced_at is None and order.placed_at < now - ANNOUNCE_WINDOW
+    if old and not any(_may_be_told(each, parts, now) for each in order.fulfillments):
+        return False  # nearly all orders of a first import
     unseen = replace(sighting, mark=replace(sighting.mark))
     events, _ = announce_order(unseen, parts, announce="recent", now=now)
     return bool(events)
+
+
+def _may_be_told(fulfillment: FulfillmentRecord, parts: Mapping[tuple[str, str], PartStamps], now: datetime) -> bool:
+    recent = fulfillment.created_at >= now - FULFIL_ANNOUNCE_WINDOW
+    return recent or ("fulfillment", fulfillment.legacy_id) in parts
 
 
 def _created(sighting: Sighting) -> Event:
